@@ -1,0 +1,47 @@
+// Package contract is what a stage declares about itself: what it needs from the stages before it, what it adds for
+// those after it, and which keys it understands. A stage tells it in its answer to VERSION, under Key; package chain
+// judges a list by it before a node sees the list.
+package contract
+
+// Key is the member of a VERSION answer that carries a Contract. Namespaced: libcni ignores members it does not know.
+const Key = "io.enichain/contract"
+
+// V is the version of the declaration itself. A declaration with another v is read as a foreign stage's.
+const V = 1
+
+// Fact is something that is true of an attachment once a stage has run.
+type Fact string
+
+// The facts that stages require and add.
+const (
+	IPs              Fact = "ips"               // the result has at least one address
+	Gateway          Fact = "gateway"           // every address has its next hop in ips[].gateway
+	ENI              Fact = "eni"               // the result names the network interface behind each address
+	SandboxInterface Fact = "sandbox-interface" // the container's interface exists and is in the result
+	HostInterface    Fact = "host-interface"    // so is the host's end of it
+	Routed           Fact = "routed"            // packets reach the address and leave by the right network interface
+	Masquerade       Fact = "masquerade"        // packets that leave the VPC get another source
+	HostPorts        Fact = "host-ports"        // ports of the host lead to the container
+)
+
+// Delegation says whether a stage calls a plugin named in its "ipam" member.
+type Delegation string
+
+// Never, may, must.
+const (
+	NoDelegate   Delegation = ""
+	MayDelegate  Delegation = "ipam?"
+	MustDelegate Delegation = "ipam"
+)
+
+// Contract is one stage's declaration.
+type Contract struct {
+	V            int        `json:"v"`
+	Requires     []Fact     `json:"requires"`     // must hold before the stage runs
+	Adds         []Fact     `json:"adds"`         // hold after it
+	Exclusive    []Fact     `json:"exclusive"`    // of Adds: no other stage of the list may add them too
+	Capabilities []string   `json:"capabilities"` // CNI capability names that change what the stage does
+	Delegates    Delegation `json:"delegates,omitempty"`
+	// Keys maps each configuration key to its type in words, for example "mtu": "integer 0..65535".
+	Keys map[string]string `json:"keys"`
+}
