@@ -1,0 +1,35 @@
+# Recipes stay short; what they do is Go, in test/run and cmd.
+SHELL := /bin/bash
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+OURS := -trimpath -ldflags '-s -w -X github.com/enichain/enichain/stages.Release=$(VERSION)'
+
+.DEFAULT_GOAL := help
+.PHONY: help packages build demo test e2e bench lint clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+packages: ## install the Debian packages that are missing (root), or say which
+	@go run ./test/run packages
+
+build: ## our binaries, cnitool and upstream's plugins into bin/
+	@CGO_ENABLED=0 go build $(OURS) -o bin/ ./cmd/...
+	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ $$(go list tool | grep containernetworking)
+
+demo: packages build ## a VPC on this machine, two nodes, pods, accidents; leaves nothing behind
+	@bin/vpclab demo
+
+test: packages build ## all tests that this user can run, race detector on
+	@go run ./test/run test ./...
+
+e2e: packages build ## only the end-to-end tests
+	@go run ./test/run test ./test/e2e/...
+
+bench: packages build ## what a pod costs, as ratios against upstream's plugins in one interleaved run
+	@go run ./test/bench
+
+lint: ## vet, staticcheck, gofmt, go mod tidy
+	@go run ./test/run lint
+
+clean: ## remove bin/
+	@rm -rf bin
