@@ -111,7 +111,9 @@ func refuse(pkg, imported string, allowed []string) string {
 
 // folderOpen says whether allowing a folder allows what is below it: not for those whose children are other parts of
 // the house.
-func folderOpen(folder string) bool { return folder != "stages" && folder != "ipam" && folder != "chain" }
+func folderOpen(folder string) bool {
+	return folder != "stages" && folder != "ipam" && folder != "chain"
+}
 
 // heavy must not be linked into a stage: each costs a pod's start time, memory or binary size (docs/design.md, "The
 // pod path").
