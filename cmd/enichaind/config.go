@@ -1,0 +1,135 @@
+package main
+
+import (
+	_ "embed"
+	"time"
+)
+
+// defaultYAML is the commented configuration: the only place where a default stands.
+//
+//go:embed default.yaml
+var defaultYAML []byte
+
+// Config is one daemon's configuration; default.yaml says what each key means. Every role reads its own sections.
+type Config struct {
+	Roles      []string         `yaml:"roles"`
+	Cluster    string           `yaml:"cluster"`
+	Pool       PoolConfig       `yaml:"pool"`
+	Kernel     KernelConfig     `yaml:"kernel"`
+	CNI        CNIConfig        `yaml:"cni"`
+	Flight     FlightConfig     `yaml:"flight"`
+	Socket     string           `yaml:"socket"`
+	Log        LogConfig        `yaml:"log"`
+	Bus        BusConfig        `yaml:"bus"`
+	Reconciler ReconcilerConfig `yaml:"reconciler"`
+	Pools      []Policy         `yaml:"pools"`
+}
+
+// The sections of Config.
+type (
+	PoolConfig struct {
+		File    string `yaml:"file"`
+		Ledger  string `yaml:"ledger"`
+		MaxPods int    `yaml:"maxPods"`
+	}
+	KernelConfig struct {
+		Repair      bool     `yaml:"repair"`
+		RepairDelay Duration `yaml:"repairDelay"`
+		Names       bool     `yaml:"names"`
+	}
+	CNIConfig struct {
+		ConfDir   string `yaml:"confDir"`
+		Conflist  string `yaml:"conflist"`
+		ReadyWhen int    `yaml:"readyWhen"`
+		Results   string `yaml:"results"`
+	}
+	FlightConfig struct {
+		File string `yaml:"file"`
+		Max  Bytes  `yaml:"max"`
+	}
+	LogConfig struct {
+		Level  string `yaml:"level"`
+		Format string `yaml:"format"`
+	}
+	BusConfig struct {
+		Listen      string   `yaml:"listen"`
+		Users       string   `yaml:"users"`
+		URLs        []string `yaml:"urls"`
+		Credentials string   `yaml:"credentials"`
+		Store       string   `yaml:"store"`
+		Retain      Retain   `yaml:"retain"`
+	}
+	Retain struct {
+		Age   Duration `yaml:"age"`
+		Bytes Bytes    `yaml:"bytes"`
+	}
+	ReconcilerConfig struct {
+		Resync  Duration      `yaml:"resync"`
+		EC2     EC2Config     `yaml:"ec2"`
+		Cleanup CleanupConfig `yaml:"cleanup"`
+	}
+	EC2Config struct {
+		Share    float64  `yaml:"share"`
+		Deadline Duration `yaml:"deadline"`
+	}
+	CleanupConfig struct {
+		Every  Duration `yaml:"every"`
+		MinAge Duration `yaml:"minAge"`
+	}
+)
+
+// Policy is one named pool's policy.
+type Policy struct {
+	Name           string   `yaml:"name"`
+	UsePrimary     bool     `yaml:"usePrimary"`
+	Subnets        IDs      `yaml:"subnets"`
+	SecurityGroups IDs      `yaml:"securityGroups"`
+	Warm           Warm     `yaml:"warm"`
+	Cooldown       Duration `yaml:"cooldown"`
+	Release        Release  `yaml:"release"`
+	ENIs           ENIs     `yaml:"enis"`
+}
+
+// The parts of a Policy.
+type (
+	IDs struct {
+		IDs []string `yaml:"ids"`
+	}
+	Warm struct {
+		Free    int `yaml:"free"`
+		Minimum int `yaml:"minimum"`
+		ENIs    int `yaml:"enis"`
+		Maximum int `yaml:"maximum"`
+	}
+	Release struct {
+		Window Duration `yaml:"window"`
+		MinAge Duration `yaml:"minAge"`
+		AtOnce int      `yaml:"atOnce"`
+	}
+	ENIs struct {
+		Max int `yaml:"max"`
+	}
+)
+
+// Duration is written with its unit, as time.ParseDuration reads it.
+type Duration time.Duration
+
+// Bytes is written with its unit: KiB, MiB or GiB.
+type Bytes int64
+
+// The roles of a daemon.
+const (
+	RoleAgent      = "agent"
+	RoleReconciler = "reconciler"
+	RoleBus        = "bus"
+)
+
+// Has says whether the daemon plays the role.
+func (c Config) Has(role string) bool {
+	for _, r := range c.Roles {
+		if r == role {
+			return true
+		}
+	}
+	return false
+}
