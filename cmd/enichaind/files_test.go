@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestInstallList(t *testing.T) {
+	from, to := filepath.Join(t.TempDir(), "05-enichain.conflist"), filepath.Join(t.TempDir(), "net.d")
+	write(t, from, `{"name":"enichain"}`)
+	steps := []struct {
+		name    string
+		before  func()
+		changed bool
+	}{
+		{"the first time", func() {}, true},
+		{"again, nothing to do", func() {}, false},
+		{"a new list", func() { write(t, from, `{"name":"other"}`) }, true},
+		{"somebody removed it", func() { os.Remove(filepath.Join(to, "05-enichain.conflist")) }, true},
+	}
+	for _, step := range steps {
+		step.before()
+		changed, err := installList(from, to)
+		if err != nil || changed != step.changed {
+			t.Fatalf("%s: changed %v, error %v; want %v", step.name, changed, err, step.changed)
+		}
+		if diff := cmp.Diff([]string{"05-enichain.conflist"}, names(t, to)); diff != "" {
+			t.Fatalf("%s: files (-want +got):\n%s", step.name, diff)
+		}
+	}
+}
+
+func TestRotate(t *testing.T) {
+	record := filepath.Join(t.TempDir(), "flight.jsonl")
+	if rotated, err := rotate(record, 10); rotated || err != nil {
+		t.Fatalf("no record: rotated %v, %v", rotated, err)
+	}
+	write(t, record, "0123456789")
+	if rotated, err := rotate(record, 10); rotated || err != nil {
+		t.Fatalf("at its limit: rotated %v, %v", rotated, err)
+	}
+	write(t, record, "0123456789+")
+	if rotated, err := rotate(record, 10); !rotated || err != nil {
+		t.Fatalf("past its limit: rotated %v, %v", rotated, err)
+	}
+	if diff := cmp.Diff([]string{"flight.jsonl.1"}, names(t, filepath.Dir(record))); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func names(t *testing.T, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []string
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
