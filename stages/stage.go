@@ -5,6 +5,7 @@ package stages
 
 import (
 	"context"
+	"encoding/json"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
@@ -65,6 +66,7 @@ type Request struct {
 	Args    map[string]string // CNI_ARGS
 	Pod     Pod
 	Version string  // cniVersion of the request
+	Type    string  // the configuration's "type": a stage that is somebody's delegate reads the caller's name here
 	Config  []byte  // the whole network configuration as it came
 	Prev    *Result // prevResult; nil when there is none
 	// Valid are the attachments that a GC keeps. nil: the runtime gave no list, so nothing may be removed; empty: all
@@ -74,4 +76,7 @@ type Request struct {
 	Environ []string
 	// Waited is for the stage to add to: time spent waiting for other processes, for the flight record.
 	Waited Waits
+
+	members   map[string]json.RawMessage // Config taken apart
+	delegates bool                       // the stage's contract says so: "ipam" is a known key
 }

@@ -1,0 +1,230 @@
+package stages
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/enichain/enichain/chain/contract"
+)
+
+const (
+	// statusLimit is how long STATUS may take. containerd asks under a lock, without a deadline of its own that would
+	// reach us, and a node whose STATUS hangs turns NotReady (reference/cni.md, 5.2).
+	statusLimit = time.Second
+	// maxInput is the most bytes of standard input that are read: a list's configuration with a prevResult of
+	// thousands of routes stays below.
+	maxInput = 8 << 20
+	// FlightPath is where the record of every run is appended.
+	FlightPath = "/run/enichain/flight.jsonl"
+)
+
+// Process is what a stage knows of the world around it. Tests give their own.
+type Process struct {
+	Getenv         func(string) string
+	Environ        func() []string
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	FlightPath     string // "" keeps no record
+	Now            func() time.Time
+}
+
+// Main runs a stage as the process that a runtime started, and exits. A broken pipe does not kill it: a runtime that
+// was killed lets its plugins finish, and an ADD whose result nobody took has to be undone.
+func Main(name string, s Stage) {
+	broken := make(chan os.Signal, 1)
+	signal.Notify(broken, syscall.SIGPIPE) // not Ignore: that would be inherited by delegates
+	os.Exit(Run(context.Background(), Process{
+		Getenv: os.Getenv, Environ: os.Environ,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		FlightPath: FlightPath, Now: time.Now,
+	}, name, s))
+}
+
+// Run runs one command of a stage and returns the exit code. Standard output carries the result, the answer to VERSION
+// or one error object, and nothing else.
+func Run(ctx context.Context, p Process, name string, s Stage) (exit int) {
+	c := &call{Process: p, stage: s, name: name, began: p.Now(), request: &Request{Command: p.Getenv("CNI_COMMAND")}}
+	defer func() {
+		if v := recover(); v != nil {
+			fmt.Fprintf(p.Stderr, "%s: panic: %v\n%s", name, v, debug.Stack())
+			exit = c.fail(Errorf(Bug, "%s broke down: %v; its standard error has the stack", name, v))
+		}
+	}()
+	switch c.request.Command {
+	case "":
+		fmt.Fprintf(p.Stderr, "%s is a CNI plugin: a container runtime runs it, and cnitool by hand.\n"+
+			"CNI versions: %s\n", name, strings.Join(Versions(), ", "))
+		return 0
+	case cmdVersion:
+		return c.version()
+	}
+	if err := c.prepare(); err != nil {
+		return c.fail(err)
+	}
+	out, err := c.dispatch(ctx)
+	if err != nil {
+		return c.fail(err)
+	}
+	return c.succeed(ctx, out)
+}
+
+// call is one run.
+type call struct {
+	Process
+	stage    Stage
+	name     string
+	began    time.Time
+	request  *Request
+	recorded bool
+}
+
+func (c *call) version() int {
+	answer, err := json.Marshal(map[string]any{
+		"cniVersion": inside, "supportedVersions": Versions(), contract.Key: c.stage.Contract(),
+	})
+	if err != nil {
+		return c.fail(Errorf(Bug, "cannot encode the contract of %s: %w", c.name, err))
+	}
+	if _, err := c.Stdout.Write(append(answer, '\n')); err != nil {
+		fmt.Fprintf(c.Stderr, "%s: cannot write the answer to VERSION: %v\n", c.name, err)
+		return 1
+	}
+	return 0
+}
+
+// prepare reads the call and refuses what cannot be, before anything is touched.
+func (c *call) prepare() *Error {
+	command := c.request.Command
+	switch command {
+	case cmdAdd, cmdDel, cmdCheck, cmdGC, cmdStatus:
+	default:
+		c.request.Command = ""
+		return Errorf(Env, "CNI_COMMAND=%s: want ADD, DEL, CHECK, GC, STATUS or VERSION", quote(command))
+	}
+	stdin, err := io.ReadAll(io.LimitReader(c.Stdin, maxInput+1))
+	switch {
+	case err != nil:
+		return Errorf(Config, "cannot read standard input: %w", err).WithCode(Kernel.Code())
+	case len(stdin) > maxInput:
+		return Errorf(Config, "standard input is longer than %d MiB", maxInput>>20).WithCode(PrevResult.Code())
+	}
+	request, notes, fault := parse(command, c.Getenv, c.Environ(), stdin)
+	request.delegates = c.stage.Contract().Delegates != contract.NoDelegate
+	c.request = request
+	if fault != nil {
+		return fault
+	}
+	if note, fault := checkNetns(request, c.Getenv("CNI_NETNS_OVERRIDE")); fault != nil {
+		return fault
+	} else if note != "" {
+		notes = append(notes, note)
+	}
+	for _, note := range notes {
+		fmt.Fprintf(c.Stderr, "%s: %s: %s\n", c.name, command, note)
+	}
+	return nil
+}
+
+// dispatch runs the verb; out is what ADD prints.
+func (c *call) dispatch(ctx context.Context) (out []byte, err error) {
+	switch c.request.Command {
+	case cmdAdd:
+		return c.add(ctx)
+	case cmdDel:
+		return nil, c.stage.Del(ctx, c.request)
+	case cmdCheck:
+		return nil, c.stage.Check(ctx, c.request)
+	case cmdGC:
+		return nil, c.stage.GC(ctx, c.request)
+	}
+	return nil, c.status(ctx)
+}
+
+// add makes the result's text before it says success: a result that cannot be written down is a failed ADD.
+func (c *call) add(ctx context.Context) ([]byte, error) {
+	result, err := c.stage.Add(ctx, c.request)
+	if err != nil {
+		return nil, err
+	}
+	out, err := writeResult(result, c.request.Version)
+	if err != nil {
+		return nil, errors.Join(Errorf(Bug, "%w", err), c.undo(ctx))
+	}
+	return append(out, '\n'), nil
+}
+
+// undo takes back an ADD whose result nobody has.
+func (c *call) undo(ctx context.Context) error {
+	del := *c.request
+	del.Command = cmdDel
+	return c.stage.Del(ctx, &del)
+}
+
+// status gives the stage its second and no more: what hangs in the kernel or on a lock must not hang the node.
+func (c *call) status(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, statusLimit)
+	defer cancel()
+	answer := make(chan error, 1)
+	go func() {
+		defer func() {
+			if v := recover(); v != nil {
+				answer <- Errorf(Bug, "%s broke down: %v", c.name, v).WithCode(CodeUnavailable)
+			}
+		}()
+		answer <- c.stage.Status(ctx, c.request)
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return Errorf(Kernel, "no answer from %s within %s", c.name, statusLimit).WithCode(CodeUnavailable)
+	}
+}
+
+// succeed writes the record first, then the result: a runtime that died takes the result's reader with it.
+func (c *call) succeed(ctx context.Context, out []byte) int {
+	c.record("")
+	if len(out) == 0 {
+		return 0
+	}
+	_, err := c.Stdout.Write(out)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(c.Stderr, "%s: cannot write the result for %s: %v; the ADD is undone\n", c.name, c.request.Attachment, err)
+	if err := c.undo(ctx); err != nil {
+		fmt.Fprintf(c.Stderr, "%s: cannot undo the ADD of %s: %v\n", c.name, c.request.Attachment, err)
+	}
+	return 1
+}
+
+// fail prints the error object. Its cniVersion is the request's, or the newest when the request had none we speak.
+func (c *call) fail(err error) int {
+	e := asError(err)
+	c.record(e.Token)
+	version := c.request.Version
+	if version == "" {
+		version = inside
+	}
+	out, marshalErr := json.Marshal(struct {
+		CNIVersion string `json:"cniVersion"`
+		Code       uint   `json:"code"`
+		Msg        string `json:"msg"`
+	}{version, e.Code, e.Error()})
+	if marshalErr != nil {
+		out = []byte(`{"code":105,"msg":"BUG cannot encode an error"}`)
+	}
+	if _, err := c.Stdout.Write(append(out, '\n')); err != nil {
+		fmt.Fprintf(c.Stderr, "%s: %v (standard output: %v)\n", c.name, e, err)
+	}
+	return 1
+}
