@@ -88,8 +88,13 @@ type call struct {
 }
 
 func (c *call) version() int {
+	declared := c.stage.Contract()
+	for _, list := range []*[]contract.Fact{&declared.Requires, &declared.Adds, &declared.Exclusive} {
+		*list = append([]contract.Fact{}, *list...) // [] says "none"; null says nothing
+	}
+	declared.Capabilities = append([]string{}, declared.Capabilities...)
 	answer, err := json.Marshal(map[string]any{
-		"cniVersion": inside, "supportedVersions": Versions(), contract.Key: c.stage.Contract(),
+		"cniVersion": inside, "supportedVersions": Versions(), contract.Key: declared,
 	})
 	if err != nil {
 		return c.fail(Errorf(Bug, "cannot encode the contract of %s: %w", c.name, err))
