@@ -1,0 +1,118 @@
+// Package linktest gives tests network namespaces of their own and the state in them as text that people can read.
+package linktest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/test/need"
+)
+
+// NS is a network namespace without a name. It ends with the test.
+type NS struct {
+	t    testing.TB
+	file *os.File
+}
+
+// New makes an empty namespace: a loopback link that is down, and the rules the kernel makes.
+func New(t testing.TB) *NS {
+	t.Helper()
+	need.NetAdmin(t)
+	type made struct {
+		file *os.File
+		err  error
+	}
+	done := make(chan made)
+	go func() { // the goroutine keeps its locked thread and takes it along when it ends
+		runtime.LockOSThread()
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			done <- made{err: err}
+			return
+		}
+		f, err := os.Open("/proc/thread-self/ns/net")
+		done <- made{f, err}
+	}()
+	m := <-done
+	if m.err != nil {
+		t.Fatalf("cannot make a network namespace: %v", m.err)
+	}
+	t.Cleanup(func() { m.file.Close() })
+	return &NS{t: t, file: m.file}
+}
+
+// Path leads any process on this machine to the namespace while the test lives: for CNI_NETNS.
+func (n *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
+
+// Do runs f with the calling goroutine's thread inside the namespace. f must start no goroutine.
+func (n *NS) Do(f func(*link.Conn)) {
+	n.t.Helper()
+	if err := link.InNetns(n.Path(), func(c *link.Conn) error { f(c); return nil }); err != nil {
+		n.t.Fatal(err)
+	}
+}
+
+// Run runs a program inside and returns what it printed; the test fails with it.
+func (n *NS) Run(program string, args ...string) string {
+	n.t.Helper()
+	out, err := n.Try(program, args...)
+	if err != nil {
+		n.t.Fatalf("%s %s: %v\n%s", program, strings.Join(args, " "), err, out)
+	}
+	return out
+}
+
+// Try is Run for what may fail; both of its outputs are returned.
+func (n *NS) Try(program string, args ...string) (string, error) {
+	n.t.Helper()
+	var out []byte
+	var failure error
+	n.Do(func(*link.Conn) { out, failure = exec.Command(program, args...).CombinedOutput() })
+	return string(out), failure
+}
+
+// Script runs lines of a shell inside and stops at the first that fails: for set-up that reads as one would type it.
+func (n *NS) Script(lines string) string {
+	n.t.Helper()
+	return n.Run("sh", "-euc", lines)
+}
+
+// Rules are the routing rules of one family ("-4" or "-6") in ip's words, one per line, without the kernel's first.
+func (n *NS) Rules(family string) string {
+	n.t.Helper()
+	return strings.Replace(tidy(n.Run("ip", family, "rule")), "0: from all lookup local\n", "", 1)
+}
+
+// Routes are the routes of protocol enichain in all tables, in ip's words.
+func (n *NS) Routes(family string) string {
+	n.t.Helper()
+	return tidy(n.Run("ip", family, "route", "show", "table", "all", "proto", "233"))
+}
+
+// Ruleset is one nft table as nft lists it; empty where it is not there.
+func (n *NS) Ruleset(family, table string) string {
+	n.t.Helper()
+	need.Tool(n.t, "nft", "nftables")
+	out, err := n.Try("nft", "list", "table", family, table)
+	if err != nil {
+		return ""
+	}
+	return out
+}
+
+// tidy makes text comparable with a literal: tabs to blanks, no blanks at the ends.
+func tidy(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		if line = strings.Join(strings.Fields(line), " "); line != "" {
+			b.WriteString(line + "\n")
+		}
+	}
+	return b.String()
+}
