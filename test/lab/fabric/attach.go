@@ -25,12 +25,14 @@ const nodad = unix.IFA_F_NODAD
 // Interface is a network interface attached to an instance.
 type Interface struct {
 	ID     string // "eni-…"; unique in the fabric
-	Device int    // the link is called eth<Device>
+	Device int
+	Name   string // of the link; eth<Device> when empty
 	MAC    net.HardwareAddr
 	// Addresses may be sources of packets from it, and packets to them are delivered to it. The first of each family
 	// is the primary one.
 	Addresses []netip.Addr
 	Prefixes  []netip.Prefix // delegated; all of their addresses are the interface's, too
+	Unchecked bool           // any source address may leave by it (EC2's source/destination check is off); its MAC must be right
 	// Public are the addresses that the internet knows, by the interface's own.
 	Public map[netip.Addr]netip.Addr
 	// Boot configures the link as an image's DHCP client does for its first interface: up, the primary address with
@@ -48,6 +50,14 @@ type port struct {
 
 func (p *port) name() string { return p.link.Attrs().Name }
 
+// link is the name of the node's end.
+func (i Interface) link() string {
+	if i.Name != "" {
+		return i.Name
+	}
+	return fmt.Sprintf("eth%d", i.Device)
+}
+
 // Attach makes the interface's link appear in the node.
 func (f *Fabric) Attach(ctx context.Context, node string, i Interface) error {
 	f.mu.Lock()
@@ -57,7 +67,7 @@ func (f *Fabric) Attach(ctx context.Context, node string, i Interface) error {
 		return err
 	}
 	f.serial++
-	inside := fmt.Sprintf("eth%d", i.Device)
+	inside := i.link()
 	veth := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("eni%d", f.serial), MTU: mtu, HardwareAddr: routerMAC(f.serial),
 			TxQLen: -1, Alias: i.ID + " " + node + " " + inside},
@@ -154,7 +164,8 @@ func (f *Fabric) plug(p *port) error {
 	return nil
 }
 
-// Addresses changes what an attached interface has; i.ID says which, and only Addresses, Prefixes and Public count.
+// Addresses changes what an attached interface has; i.ID says which, and only Addresses, Prefixes,
+// Unchecked and Public count.
 func (f *Fabric) Addresses(ctx context.Context, i Interface) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,35 +181,56 @@ func (f *Fabric) Addresses(ctx context.Context, i Interface) error {
 
 // change brings routes and the filter from what the port has to what i says.
 func (f *Fabric) change(ctx context.Context, p *port, i Interface) error {
-	before, after := owned(p.Interface), owned(i)
-	var script strings.Builder
-	for _, x := range before {
-		if !slices.Contains(after, x) {
-			if err := f.router.handle.RouteDel(p.route(x)); err != nil && !errors.Is(err, unix.ESRCH) {
-				return fmt.Errorf("cannot withdraw the route to %s: %w", x, err)
-			}
-			script.WriteString(sourceElement("delete", p, x))
+	gone, added := difference(owned(p.Interface), owned(i))
+	for _, x := range gone {
+		if err := f.router.handle.RouteDel(p.route(x)); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("cannot withdraw the route to %s: %w", x, err)
 		}
 	}
+	var script strings.Builder
+	silenced, allowed := difference(sources(p.Interface), sources(i))
+	for _, x := range silenced {
+		script.WriteString(sourceElement("delete", p, x))
+	}
 	script.WriteString(publicElements("delete", p.Public))
-	for _, x := range after {
-		if !slices.Contains(before, x) {
-			script.WriteString(sourceElement("add", p, x))
-		}
+	for _, x := range allowed {
+		script.WriteString(sourceElement("add", p, x))
 	}
 	script.WriteString(publicElements("add", i.Public))
 	if err := f.nft(ctx, script.String()); err != nil {
 		return err
 	}
-	for _, x := range after {
-		if !slices.Contains(before, x) {
-			if err := f.router.handle.RouteReplace(p.route(x)); err != nil {
-				return fmt.Errorf("cannot route %s to it: %w", x, err)
-			}
+	for _, x := range added {
+		if err := f.router.handle.RouteReplace(p.route(x)); err != nil {
+			return fmt.Errorf("cannot route %s to it: %w", x, err)
 		}
 	}
 	p.Interface.Addresses, p.Interface.Prefixes, p.Interface.Public = i.Addresses, i.Prefixes, i.Public
+	p.Interface.Unchecked = i.Unchecked
 	return nil
+}
+
+// difference is what is only in before, and only in after.
+func difference(before, after []netip.Prefix) (gone, added []netip.Prefix) {
+	for _, x := range before {
+		if !slices.Contains(after, x) {
+			gone = append(gone, x)
+		}
+	}
+	for _, x := range after {
+		if !slices.Contains(before, x) {
+			added = append(added, x)
+		}
+	}
+	return gone, added
+}
+
+// sources are what an interface may send from.
+func sources(i Interface) []netip.Prefix {
+	if i.Unchecked && len(i.Addresses) > 0 {
+		return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}
+	}
+	return owned(i)
 }
 
 // owned are the addresses and prefixes of an interface.
@@ -220,7 +252,7 @@ func (p *port) route(to netip.Prefix) *netlink.Route {
 
 // boot does what the image's DHCP client does for the first interface.
 func (f *Fabric) boot(n *Node, i Interface) error {
-	link, err := n.handle.LinkByName(fmt.Sprintf("eth%d", i.Device))
+	link, err := n.handle.LinkByName(i.link())
 	if err != nil {
 		return err
 	}
@@ -272,7 +304,7 @@ func (f *Fabric) Detach(ctx context.Context, id string) error {
 	delete(f.ports, id)
 	delete(f.byIndex, p.index)
 	var script strings.Builder
-	for _, x := range owned(p.Interface) {
+	for _, x := range sources(p.Interface) {
 		script.WriteString(sourceElement("delete", p, x))
 	}
 	script.WriteString(publicElements("delete", p.Public))

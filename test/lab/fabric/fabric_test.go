@@ -289,6 +289,24 @@ func TestAddressesMove(t *testing.T) {
 	if got := ask(asker, "", "10.0.1.50"); got != "you are 10.0.2.10" {
 		t.Errorf("after the move: %s", got)
 	}
+	run(t, one, "ip address add 10.0.1.99/32 dev lo")
+	a.Unchecked, b.Prefixes = true, []netip.Prefix{netip.MustParsePrefix("10.0.1.64/28")}
+	for _, i := range []fabric.Interface{a, b} {
+		if err := f.Addresses(t.Context(), i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run(t, two, "ip address add 10.0.1.66/32 dev lo")
+	if got := ask(two, "10.0.1.66", "10.0.1.10"); got != "you are 10.0.1.66" {
+		t.Errorf("from an address of a prefix: %s", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	follow := f.Follow(ctx)
+	ask(one, "10.0.1.99", "10.0.1.20")
+	if d := <-follow; d.Kind != fabric.NoAddress || d.Node != "node-2" {
+		t.Errorf("a packet of an unchecked interface was not delivered, and its answer dropped for want of an owner: %+v", d)
+	}
 	if node, id, _ := f.Owner(netip.MustParseAddr("10.0.1.50")); node != "node-2" || id != "eni-2" {
 		t.Errorf("the owner is %s's %s, want node-2's eni-2", node, id)
 	}
