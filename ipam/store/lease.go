@@ -1,0 +1,212 @@
+package store
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/enichain/enichain/ipam"
+)
+
+// LeaseRequest is what eni-ipam asks for.
+type LeaseRequest struct {
+	ipam.Attachment
+	Pool     string
+	Families []Family // one address of each, all of one interface: a pod's packets leave by one
+	// Want are addresses asked for by name, at most one per family: exactly these or an *UnavailableError.
+	Want    []netip.Addr
+	Primary bool // of the primary interface only: for callers that cannot steer to another one
+	Gateway bool // and an address of the same subnet that serves all such callers on this node as their gateway
+	Netns   string
+	Pod     string
+	Took    time.Duration // so far; for the record
+	// InUse asks the kernel whether it routes the address to somebody; such a one is passed over and flagged. nil =
+	// nobody can ask.
+	InUse func(netip.Addr) bool
+}
+
+// gatewayNetwork is the network of the pseudo attachments that hold reserved gateways. '#' cannot stand in a real name
+// (CNI specification, section 1, "name"), so that no GC of a network can mean them.
+const gatewayNetwork = "#gateway"
+
+// unknownNetwork is that of addresses which the kernel had in use when the pool was rebuilt, and nobody owned.
+const unknownNetwork = "#unknown"
+
+// GatewayAttachment holds the reserved gateway addresses of this node.
+func GatewayAttachment() ipam.Attachment {
+	return ipam.Attachment{Network: gatewayNetwork, Container: "node", IfName: "all"}
+}
+
+// Lease gives the attachment its addresses: those it holds already, or free ones (protocol A2, "Pick"). When there are
+// none, or all that are free belong to those who wait longer, the error is *EmptyError and nothing but flags has
+// changed: the caller may take a ticket and commit.
+func (t *Tx) Lease(now Now, r LeaseRequest) (Lease, error) {
+	if l, ok := t.Leased(r.Attachment); ok {
+		l.Repeated = true
+		return l, nil
+	}
+	if len(r.Want) > 0 {
+		return t.leaseNamed(now, r)
+	}
+	slices.Sort(r.Families)
+	ahead := t.ahead(now, r)
+	p := picker{t: t, now: now, r: r, eligible: t.eligible(r)}
+	p.gateway = r.Gateway && !t.has(GatewayAttachment())
+	if !p.enough(ahead) {
+		return Lease{}, t.empty(now, r, p.eligible, ahead)
+	}
+	e, got := p.pick(false)
+	if e == nil {
+		e, got = p.pick(true)
+	}
+	if e == nil {
+		return Lease{}, t.empty(now, r, p.eligible, ahead)
+	}
+	return t.take(now, r, e, got), nil
+}
+
+// Leased is the lease of an attachment, if it has one.
+func (t *Tx) Leased(a ipam.Attachment) (Lease, bool) {
+	var l Lease
+	if !t.get(bucketLeases, leaseKey(a), &l) {
+		return Lease{}, false
+	}
+	t.complete(&l)
+	return l, true
+}
+
+func (t *Tx) has(a ipam.Attachment) bool { return t.b.Bucket(bucketLeases).Get(leaseKey(a)) != nil }
+
+// complete adds what is true of the lease's interface now.
+func (t *Tx) complete(l *Lease) {
+	l.VPC = t.meta.VPC
+	if e := t.load()[l.ENIID]; e != nil {
+		l.ENI = *e
+	}
+}
+
+// eligible are the interfaces that may serve a request, in rank order.
+func (t *Tx) eligible(r LeaseRequest) []*ENI {
+	return slices.DeleteFunc(t.ranked(), func(e *ENI) bool {
+		return !e.Listed || !e.Ready || !e.PodsOK || e.Pool != r.Pool || (r.Primary || r.Gateway) && e.N != 0
+	})
+}
+
+// leaseNamed leases exactly the addresses of r.Want.
+func (t *Tx) leaseNamed(now Now, r LeaseRequest) (Lease, error) {
+	var got []*Address
+	for _, want := range r.Want {
+		a, ok := t.address(want)
+		if why := t.whyNot(a, ok, now, r); why != "" {
+			return Lease{}, &UnavailableError{Address: want, Why: why}
+		}
+		if len(got) > 0 && got[0].ENI != a.ENI {
+			return Lease{}, &UnavailableError{Address: want, Why: "it is not on the same network interface as " + got[0].Address.String()}
+		}
+		got = append(got, a)
+	}
+	e := t.load()[got[0].ENI]
+	if r.Gateway && !t.has(GatewayAttachment()) {
+		p := picker{t: t, now: now, r: r, eligible: []*ENI{e}, except: r.Want}
+		for _, a := range slices.Clone(got) {
+			g := p.from(e, FamilyOf(a.Address), 1, true)
+			if len(g) == 0 {
+				return Lease{}, t.empty(now, r, []*ENI{e}, 0)
+			}
+			got = append(got, g...)
+		}
+	}
+	return t.take(now, r, e, got), nil
+}
+
+// whyNot says in words why an address asked for by name cannot be leased now; "" when it can.
+func (t *Tx) whyNot(a *Address, known bool, now Now, r LeaseRequest) string {
+	if !known {
+		return "this node has no such address"
+	}
+	e := t.load()[a.ENI]
+	switch {
+	case a.State == ipam.Leased:
+		return "it is leased to " + a.Owner.String()
+	case a.State == ipam.Cooling && a.Until > now.Boot:
+		return fmt.Sprintf("it cools for another %s", time.Duration(a.Until-now.Boot).Round(time.Second))
+	case a.State != ipam.Free && a.State != ipam.Cooling:
+		return "it is " + string(a.State)
+	case e == nil || !e.Listed || !e.Ready || a.Lost || !a.Listed:
+		return "its network interface is not ready"
+	case !e.PodsOK:
+		return "pods may not use its network interface"
+	case e.Pool != r.Pool:
+		return fmt.Sprintf("it is of pool %q, not %q", e.Pool, r.Pool)
+	case (r.Primary || r.Gateway) && e.N != 0:
+		return "it is not on the primary network interface, and the caller cannot steer to another one"
+	case r.InUse != nil && r.InUse(a.Address):
+		return "the kernel routes it to somebody already"
+	}
+	return ""
+}
+
+// take leases what was picked: the addresses of the families in order, then the gateways if there are any.
+func (t *Tx) take(now Now, r LeaseRequest, e *ENI, got []*Address) Lease {
+	n := max(len(r.Families), 1)
+	if len(r.Want) > 0 {
+		n = len(r.Want)
+	}
+	l := Lease{Attachment: r.Attachment, Pool: r.Pool, ENIID: e.ENI, Netns: r.Netns, Pod: r.Pod, At: now.Boot, Wall: now.Wall}
+	l.Addresses = t.bind(got[:n], r.Attachment)
+	if r.Gateway {
+		l.Gateways = t.gateways(now, r, e, got[n:])
+	}
+	t.put(bucketLeases, leaseKey(r.Attachment), l)
+	t.endTicket(r.Attachment)
+	t.record(now, ipam.Record{Verb: ipam.PodAdded, Network: r.Network, Container: r.Container, IfName: r.IfName,
+		Netns: r.Netns, Address: l.Addresses, ENI: e.ENI, Pod: r.Pod, Took: r.Took})
+	t.complete(&l)
+	return l
+}
+
+func (t *Tx) bind(got []*Address, owner ipam.Attachment) []netip.Addr {
+	var out []netip.Addr
+	for _, a := range got {
+		t.change(a, func(a *Address) {
+			a.State, a.Owner, a.Until, a.Flagged = ipam.Leased, owner, 0, false
+		})
+		out = append(out, a.Address)
+	}
+	return out
+}
+
+// gateways are the node's reserved gateway addresses, leased with their first user and ended with their last.
+func (t *Tx) gateways(now Now, r LeaseRequest, e *ENI, fresh []*Address) []netip.Addr {
+	owner := GatewayAttachment()
+	var g Lease
+	if !t.get(bucketLeases, leaseKey(owner), &g) {
+		g = Lease{Attachment: owner, Pool: r.Pool, ENIID: e.ENI, At: now.Boot, Wall: now.Wall, Addresses: t.bind(fresh, owner)}
+	}
+	g.Users++
+	t.put(bucketLeases, leaseKey(owner), g)
+	return g.Addresses
+}
+
+func (t *Tx) empty(now Now, r LeaseRequest, eligible []*ENI, ahead int) *EmptyError {
+	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway, ENIs: len(eligible), Ahead: ahead, Why: t.meta.Why, Supplied: t.meta.Supplied}
+	for _, n := range t.ranked() {
+		switch {
+		case n.Pool != r.Pool:
+			if !slices.Contains(e.Others, n.Pool) {
+				e.Others = append(e.Others, n.Pool)
+			}
+		case !e.Primary || n.N == 0:
+			e.Counts.add(n.Counts)
+		}
+	}
+	t.each(bucketCooling, nil, func(k, _ []byte) bool {
+		e.NextCool = ipam.Instant(be(k))
+		return e.NextCool <= now.Boot
+	})
+	if e.NextCool <= now.Boot {
+		e.NextCool = 0
+	}
+	return e
+}

@@ -1,0 +1,176 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/enichain/enichain/ipam"
+)
+
+// fileLock is a lock between processes: flock(2) on a sibling of the pool file, so that the pool file itself can be
+// replaced under it. bbolt's own lock polls at 50 ms; this one blocks in the kernel.
+//
+// flock has no deadline of its own. A blocked call therefore sits in a goroutine of its own and a timer gives up on it:
+// the goroutine lets go as soon as it gets the lock. (Rejected: a signal to interrupt the call, because Go's handlers
+// restart it; F_OFD_SETLKW, which has no deadline either and whose owner is not shown.) At most one goroutine per
+// fileLock is ever left behind so; a later Lock waits for that one to end before it starts another.
+type fileLock struct {
+	path    string
+	command string
+	wait    time.Duration
+
+	turn  chan struct{} // one goroutine of this process at a time
+	mu    sync.Mutex    // guards stale
+	stale chan struct{} // closed when an abandoned wait has ended; nil when there is none
+}
+
+var _ Locker = (*fileLock)(nil)
+
+func newFileLock(path, command string, wait time.Duration) *fileLock {
+	return &fileLock{path: path, command: command, wait: wait, turn: make(chan struct{}, 1)}
+}
+
+// Lock waits at most l.wait, and no longer than ctx.
+func (l *fileLock) Lock(ctx context.Context) (func(), error) {
+	began := time.Now()
+	timer := time.NewTimer(l.wait)
+	defer timer.Stop()
+	give := func(ctx context.Context) error {
+		if ctx.Err() != nil {
+			return fmt.Errorf("cannot lock %s: %w", l.path, context.Cause(ctx))
+		}
+		return l.holder(time.Since(began))
+	}
+	select {
+	case l.turn <- struct{}{}:
+	case <-timer.C:
+		return nil, give(ctx)
+	case <-ctx.Done():
+		return nil, give(ctx)
+	}
+	f, err := l.take(ctx, timer.C)
+	if err != nil {
+		<-l.turn
+		return nil, err
+	}
+	if f == nil {
+		<-l.turn
+		return nil, give(ctx)
+	}
+	l.sign(f)
+	return func() { f.Close(); <-l.turn }, nil
+}
+
+// take returns the locked file, or nil when time ran out.
+func (l *fileLock) take(ctx context.Context, timeout <-chan time.Time) (*os.File, error) {
+	for {
+		f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o644)
+		if os.IsPermission(err) { // a reader may lock what it cannot write
+			f, err = os.Open(l.path)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("cannot open lock file: %w", err)
+		}
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if err != unix.EWOULDBLOCK {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", l.path, err)
+		}
+		l.mu.Lock()
+		stale := l.stale
+		l.mu.Unlock()
+		if stale != nil {
+			f.Close()
+			select {
+			case <-stale:
+				continue
+			case <-timeout:
+				return nil, nil
+			case <-ctx.Done():
+				return nil, nil
+			}
+		}
+		return l.block(ctx, f, timeout)
+	}
+}
+
+// block waits in the kernel, and leaves the wait behind when time runs out.
+func (l *fileLock) block(ctx context.Context, f *os.File, timeout <-chan time.Time) (*os.File, error) {
+	got := make(chan error) // unbuffered: whoever receives owns the lock
+	gone := make(chan struct{})
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		for err == unix.EINTR {
+			err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		}
+		select {
+		case got <- err:
+		case <-gone:
+			f.Close()
+		}
+	}()
+	abandon := func() {
+		l.mu.Lock()
+		l.stale = ended
+		l.mu.Unlock()
+		close(gone)
+		go func() {
+			<-ended
+			l.mu.Lock()
+			l.stale = nil
+			l.mu.Unlock()
+		}()
+	}
+	select {
+	case err := <-got:
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("cannot lock %s: %w", l.path, err)
+		}
+		return f, nil
+	case <-timeout:
+	case <-ctx.Done():
+	}
+	abandon()
+	return nil, nil
+}
+
+// sign writes who holds the lock and since when. It is for people: that it fails for a mere reader is no error.
+func (l *fileLock) sign(f *os.File) {
+	line := fmt.Sprintf("%d %d %s\n", os.Getpid(), int64(bootTime()), l.command)
+	if _, err := f.WriteAt([]byte(line), 0); err == nil {
+		_ = f.Truncate(int64(len(line)))
+	}
+}
+
+func (l *fileLock) holder(waited time.Duration) error {
+	e := &LockedError{Path: l.path, Waited: waited}
+	text, err := os.ReadFile(l.path)
+	if err != nil {
+		return e
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	fields := bytes.SplitN(line, []byte(" "), 3)
+	if len(fields) != 3 {
+		return e
+	}
+	pid, err1 := strconv.Atoi(string(fields[0]))
+	since, err2 := strconv.ParseInt(string(fields[1]), 10, 64)
+	if err1 == nil && err2 == nil {
+		e.PID, e.Command = pid, string(fields[2])
+		e.Age = time.Duration(bootTime() - ipam.Instant(since))
+	}
+	return e
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+)
+
+// run opens the file, runs one transaction and closes it again. The caller holds the lock. bbolt panics on pages that
+// make no sense, and a file cut short under its map is a fault: both come back as *DamagedError.
+func (s *Store) run(write bool, f func(*Tx) error) (err error) {
+	var file *os.File
+	old := debug.SetPanicOnFault(true)
+	defer debug.SetPanicOnFault(old)
+	defer func() {
+		p := recover()
+		if p == nil {
+			return
+		}
+		if !damaging(p) {
+			panic(p)
+		}
+		if file != nil {
+			file.Close() // bbolt's own Close would wait for the transaction that just died
+		}
+		err = &DamagedError{Path: s.path, Cause: fmt.Sprint(p)}
+	}()
+	db, err := s.open(write, &file)
+	if err != nil {
+		return err
+	}
+	var rung *Meta
+	if write {
+		err = db.Update(func(b *bbolt.Tx) error {
+			t, err := s.begin(b, true)
+			if err != nil {
+				return err
+			}
+			if err := f(t); err != nil {
+				return err
+			}
+			if err := t.flush(); err != nil {
+				return err
+			}
+			rung = &t.meta
+			return nil
+		})
+	} else {
+		err = db.View(func(b *bbolt.Tx) error {
+			t, err := s.begin(b, false)
+			if err != nil {
+				return err
+			}
+			if err := f(t); err != nil {
+				return err
+			}
+			return t.err
+		})
+	}
+	if errors.Is(err, errUnchanged) {
+		err = nil
+	}
+	if cerr := db.Close(); err == nil && cerr != nil {
+		err = fmt.Errorf("cannot close pool file %s: %w", s.path, cerr)
+	}
+	if err == nil && rung != nil {
+		s.ring(rung)
+	}
+	return err
+}
+
+// open opens an existing file only: bbolt would make a missing one.
+func (s *Store) open(write bool, file **os.File) (*bbolt.DB, error) {
+	db, err := bbolt.Open(s.path, 0o644, &bbolt.Options{
+		Timeout:      time.Second, // never contended: every user holds the sibling lock first
+		ReadOnly:     !write,
+		NoSync:       s.opts.NoSync,
+		NoGrowSync:   s.opts.NoSync,
+		NoStatistics: true,
+		FreelistType: bbolt.FreelistArrayType,
+		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+			*file = f
+			return f, err
+		},
+	})
+	switch {
+	case err == nil:
+		return db, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, &NotReadyError{Path: s.path, Reason: Missing}
+	case errors.Is(err, berrors.ErrTimeout):
+		return nil, &LockedError{Path: s.path, Waited: time.Second}
+	case errors.Is(err, fs.ErrPermission), isIO(err):
+		return nil, fmt.Errorf("cannot open pool file %s: %w", s.path, err)
+	}
+	// What is left are bbolt's own verdicts on the content: magic, version, checksum, size.
+	return nil, &DamagedError{Path: s.path, Cause: err.Error()}
+}
+
+func isIO(err error) bool {
+	var path *fs.PathError
+	var call *os.SyscallError
+	return errors.As(err, &path) || errors.As(err, &call)
+}
+
+// begin reads what each transaction needs and refuses what it must not touch.
+func (s *Store) begin(b *bbolt.Tx, write bool) (*Tx, error) {
+	root := b.Bucket(bucketMeta)
+	if root == nil {
+		return nil, &DamagedError{Path: s.path, Cause: "it has no meta bucket"}
+	}
+	if err := checkSchema(s.path, root.Get(keySchema)); err != nil {
+		return nil, err
+	}
+	t := &Tx{path: s.path, b: b, write: write}
+	t.decode(root.Get(keyMeta), &t.meta)
+	if t.err != nil {
+		return nil, t.err
+	}
+	if s.opts.Boot != "" && t.meta.Boot != s.opts.Boot {
+		return nil, &NotReadyError{Path: s.path, Reason: OtherBoot}
+	}
+	for _, name := range buckets {
+		if b.Bucket(name) == nil {
+			return nil, &DamagedError{Path: s.path, Cause: fmt.Sprintf("it has no bucket %q", name)}
+		}
+	}
+	return t, nil
+}
+
+// damaging tells a panic that the file's content caused from a fault of this program, which must not be taken for one.
+func damaging(p any) bool {
+	if _, fault := p.(interface{ Addr() uintptr }); fault {
+		return true // the map behind the file is gone
+	}
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	panicked := false
+	for {
+		frame, more := frames.Next()
+		inRuntime := strings.HasPrefix(frame.Function, "runtime.")
+		if panicked && !inRuntime {
+			return strings.HasPrefix(frame.Function, "go.etcd.io/bbolt")
+		}
+		panicked = panicked || frame.Function == "runtime.gopanic"
+		if !more {
+			return false
+		}
+	}
+}
