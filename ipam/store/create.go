@@ -94,7 +94,7 @@ func (s *Store) build(path string, now Now, id Identity, past Past) (*Meta, erro
 		if err := b.Bucket(bucketMeta).Put(keySchema, []byte(strconv.Itoa(schema))); err != nil {
 			return err
 		}
-		t := &Tx{path: path, b: b, write: true, meta: meta}
+		t := &Tx{path: path, b: b, write: true, meta: meta, dirty: true}
 		t.restore(now, past)
 		if err := t.flush(); err != nil {
 			return err
