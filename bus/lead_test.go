@@ -1,0 +1,90 @@
+package bus_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/enichain/enichain/bus"
+)
+
+// TestLead: one leads at a time; its successor has a higher revision; a leader that resigns is followed at once.
+func TestLead(t *testing.T) {
+	s := serve(t, bus.ServerOptions{})
+	const ttl = 2 * time.Second
+	type candidate struct {
+		terms box[bus.Term]
+		stop  context.CancelFunc
+		done  chan error
+	}
+	start := func(name string) *candidate {
+		c := connect(t, bus.Options{Server: s, Name: name})
+		ctx, stop := context.WithCancel(t.Context())
+		k := &candidate{stop: stop, done: make(chan error, 1)}
+		go func() { k.done <- c.Lead(ctx, "reconciler", name, ttl, k.terms.add) }()
+		return k
+	}
+	a := start("a")
+	first := a.terms.wait(t, 1)[0]
+	if !first.Leading || first.Revision == 0 || time.Until(first.Deadline) > ttl {
+		t.Fatalf("term %+v", first)
+	}
+	b := start("b")
+	renewed := a.terms.wait(t, 4)[3] // three renewals, more than one life of the lease
+	if !renewed.Leading || renewed.Revision != first.Revision || !renewed.Deadline.After(first.Deadline) {
+		t.Errorf("renewed %+v after %+v", renewed, first)
+	}
+	if got := b.terms.list(); len(got) != 0 {
+		t.Errorf("b leads beside a: %+v", got)
+	}
+	a.stop()
+	if err := <-a.done; err != nil {
+		t.Error(err)
+	}
+	if last := a.terms.list(); last[len(last)-1].Leading {
+		t.Error("a still believes that it leads")
+	}
+	second := b.terms.wait(t, 1)[0]
+	if !second.Leading || second.Revision <= first.Revision {
+		t.Errorf("b's term %+v after %+v", second, first)
+	}
+	b.stop()
+	if err := <-b.done; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestLeadWithoutBus: leadership ends by itself, at its deadline and not before, when the bus is gone.
+func TestLeadWithoutBus(t *testing.T) {
+	s, err := bus.Serve(bus.ServerOptions{Store: t.TempDir() + "/bus"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, bus.Options{Server: s, Name: "a"})
+	var terms box[bus.Term]
+	ended := make(chan time.Time, 1)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	go c.Lead(ctx, "reconciler", "a", 2*time.Second, func(term bus.Term) {
+		terms.add(term)
+		if !term.Leading {
+			ended <- time.Now()
+		}
+	})
+	terms.wait(t, 1)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case at := <-ended:
+		list := terms.list()
+		if deadline := list[len(list)-2].Deadline; at.Before(deadline) {
+			t.Errorf("ended %s early", deadline.Sub(at))
+		}
+	case <-time.After(patience):
+		t.Error("leads for ever")
+	}
+	if err := c.Lead(ctx, "reconciler", "a", time.Millisecond, nil); err == nil {
+		t.Error("a lease of a millisecond was accepted")
+	}
+}
