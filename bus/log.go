@@ -7,8 +7,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// natsLog passes the server's lines on. What it calls a notice is a detail for us.
-type natsLog struct{ log *slog.Logger }
+// natsLog passes the server's lines on. What it calls a notice is a detail for us; what it calls fatal, and would end
+// the process for, is kept.
+type natsLog struct {
+	log   *slog.Logger
+	fatal chan error // holds the first
+}
 
 var _ server.Logger = (*natsLog)(nil)
 

@@ -145,7 +145,8 @@ func (s *Server) start() (err error) {
 	if err != nil {
 		return fmt.Errorf("cannot make the bus's server: %w", err)
 	}
-	ns.SetLoggerV2(&natsLog{log: s.log}, false, false, false)
+	lines := &natsLog{log: s.log, fatal: make(chan error, 1)}
+	ns.SetLoggerV2(lines, false, false, false)
 	s.ns = ns
 	defer func() {
 		if err != nil {
@@ -159,8 +160,8 @@ func (s *Server) start() (err error) {
 		}
 	}
 	go ns.Start()
-	if !ns.ReadyForConnections(startLimit) {
-		return &refusedError{fmt.Errorf("cannot start the bus's server on %q: not ready after %s", s.options.Listen, startLimit)}
+	if err := awaitReady(ns, lines.fatal); err != nil {
+		return fmt.Errorf("cannot start the bus's server: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), startLimit)
 	defer cancel()
@@ -170,6 +171,21 @@ func (s *Server) start() (err error) {
 	}
 	defer c.Close()
 	return c.EnsureStreams(ctx, s.options.Retain)
+}
+
+// awaitReady waits until the server takes connections; it does not end by itself when it cannot start.
+func awaitReady(ns *server.Server, fatal <-chan error) error {
+	for end := time.Now().Add(startLimit); time.Now().Before(end); {
+		if ns.ReadyForConnections(50 * time.Millisecond) {
+			return nil
+		}
+		select {
+		case err := <-fatal:
+			return err
+		default:
+		}
+	}
+	return fmt.Errorf("not ready after %s", startLimit)
 }
 
 // canListen tells a taken port from every other fault: the server itself would only log it and wait.
