@@ -128,6 +128,11 @@ func DaddrNotIn(f Family, set string) Expr {
 // SaddrIn is "ip saddr @set".
 func SaddrIn(f Family, set string) Expr { return All(isFamily(f), saddr(f, reg1), lookup(set, false)) }
 
+// SaddrVmap is "ip saddr vmap @map": jump by the source address.
+func SaddrVmap(f Family, name string) Expr {
+	return All(isFamily(f), saddr(f, reg1), lookupMap(name, regVerdict))
+}
+
 // SaddrDaddrIn is "ip saddr . ip daddr @set".
 func SaddrDaddrIn(f Family, set string) Expr {
 	return All(isFamily(f), saddr(f, reg1), daddr(f, word(f.words())), lookup(set, false))
