@@ -45,6 +45,11 @@ func OpenIn(netns *os.File) (c *Conn, err error) {
 	return c, err
 }
 
+// EnsureSysctlIn is EnsureSysctl in another network namespace.
+func EnsureSysctlIn(netns *os.File, key, value string) error {
+	return within(netns, func() error { return EnsureSysctl(key, value) })
+}
+
 func within(netns *os.File, do func() error) (err error) {
 	runtime.LockOSThread()
 	home, err := os.Open("/proc/thread-self/ns/net")

@@ -64,3 +64,6 @@ func HostName(prefix, key string) string {
 	sum := sha1.Sum([]byte(key))
 	return prefix + hex.EncodeToString(sum[:])[:hashLength]
 }
+
+// IsZero says whether the address is unset.
+func (m MAC) IsZero() bool { return m == MAC{} }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -17,8 +18,9 @@ import (
 
 // NS is a network namespace without a name. It ends with the test.
 type NS struct {
-	t    testing.TB
-	file *os.File
+	t      testing.TB
+	file   *os.File
+	holder *exec.Cmd // a process inside, where a tool wants one; nil until asked for
 }
 
 // New makes an empty namespace: a loopback link that is down, and the rules the kernel makes.
@@ -49,6 +51,22 @@ func New(t testing.TB) *NS {
 
 // Path leads any process on this machine to the namespace while the test lives: for CNI_NETNS.
 func (n *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n.file.Fd()) }
+
+// Name is the namespace as ip(8) takes it where it wants a process: for "ip link … netns NAME".
+func (n *NS) Name() string {
+	n.t.Helper()
+	if n.holder == nil {
+		n.Do(func(*link.Conn) {
+			n.holder = exec.Command("sleep", "3600")
+			n.holder.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
+			if err := n.holder.Start(); err != nil {
+				n.t.Fatal(err)
+			}
+		})
+		n.t.Cleanup(func() { _ = n.holder.Process.Kill(); _ = n.holder.Wait() })
+	}
+	return strconv.Itoa(n.holder.Process.Pid)
+}
 
 // Do runs f with the calling goroutine's thread inside the namespace. f must start no goroutine.
 func (n *NS) Do(f func(*link.Conn)) {

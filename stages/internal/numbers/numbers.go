@@ -34,6 +34,9 @@ const (
 	podProfiles uint32 = MaxN + 1
 )
 
+// SeveredGroup is the group of a pod's host end after its DEL: down, and to be deleted by whoever has the time.
+const SeveredGroup uint32 = 6871
+
 // PodGroupMax is the highest group of a pod's host end.
 const PodGroupMax = PodGroup + podProfiles*(MaxProfile+1) - 1
 

@@ -1,0 +1,348 @@
+package routedveth
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"os"
+
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+	"golang.org/x/sys/unix"
+
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/stages/internal/numbers"
+)
+
+// Add makes the pair and the routes. What it made is gone again when it fails, the delegate's address too.
+func (Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, error) {
+	conf, err := decode(r)
+	if err != nil {
+		return nil, err
+	}
+	g, err := gather(ctx, r, conf)
+	if err != nil {
+		return nil, err
+	}
+	result, err := add(ctx, r, conf, g)
+	if err != nil {
+		return nil, errors.Join(err, conf.delegate(ctx, r, "DEL"))
+	}
+	return result, nil
+}
+
+func add(ctx context.Context, r *stages.Request, conf *config, g given) (*stages.Result, error) {
+	c, err := link.Open()
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	inside, err := link.OpenNetns(r.Netns)
+	if err != nil {
+		return nil, stages.Errorf(stages.Env, "%w", err)
+	}
+	defer inside.Close()
+	pod, err := link.OpenIn(inside)
+	if err != nil {
+		return nil, stages.Errorf(stages.Env, "%w", err)
+	}
+	defer pod.Close()
+
+	w := &wire{conf: conf, r: r, given: g, host: c, pod: pod, inside: inside}
+	if err := w.choose(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.vacate(); err != nil {
+		return nil, err
+	}
+	if err := w.make(); err != nil {
+		return nil, err
+	}
+	if err := errors.Join(w.connect(), ctx.Err()); err != nil {
+		return nil, errors.Join(err, c.Do(link.DelLink(w.hostIndex)))
+	}
+	host := &types100.Interface{Name: w.hostName, Mac: w.hostMAC.String(), Mtu: w.mtu}
+	sandbox := &types100.Interface{Name: r.IfName, Mac: w.podMAC.String(), Mtu: w.mtu, Sandbox: r.Netns}
+	return g.finish(host, sandbox), nil
+}
+
+// wire is one attachment on its way.
+type wire struct {
+	conf   *config
+	r      *stages.Request
+	given  given
+	host   *link.Conn
+	pod    *link.Conn
+	inside *os.File
+
+	eni     *link.Link // nil: the main table
+	n       int
+	table   int
+	mtu     int
+	source  sources
+	hostMAC link.MAC
+	podMAC  link.MAC
+
+	hostName  string
+	hostIndex int
+	podIndex  int
+}
+
+// choose decides all that the wire needs, and sees that the network interface behind it is ready to carry it.
+func (w *wire) choose(ctx context.Context) error {
+	w.hostMAC, w.podMAC = link.OwnerMACs(w.r.Attachment.String())
+	w.table, w.mtu = link.MainTable, defaultMTU
+	uplink, err := w.uplink(false) // in any case: it is the primary network interface
+	if err == nil && w.given.has(false) {
+		var six link.Uplink
+		if six, err = w.uplink(true); uplink.Link == 0 {
+			uplink = six
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if uplink.MTU != 0 {
+		w.mtu = uplink.MTU
+	}
+	if w.given.eni != nil {
+		if err := w.follow(ctx, uplink); err != nil {
+			return err
+		}
+	}
+	if w.conf.MTU != 0 {
+		w.mtu = w.conf.MTU
+	}
+	if w.given.has(false) && w.mtu < leastMTU6 {
+		return stages.Errorf(stages.Config, "mtu: %d bytes are below IPv6's least, 1280, and %s has an IPv6 address",
+			w.mtu, w.r.Attachment)
+	}
+	return forwarding(w.given.has(true), w.given.has(false), uplink.Name)
+}
+
+// uplink also notes the node's own address there. A node without a default route has none, and that is no fault.
+func (w *wire) uplink(six bool) (link.Uplink, error) {
+	up, err := w.host.Uplink(six)
+	if errors.Is(err, link.ErrAbsent) {
+		return link.Uplink{}, nil
+	}
+	if six {
+		w.source.six = up.Source
+	} else {
+		w.source.four = up.Source
+	}
+	return up, err
+}
+
+// sources are the node's own addresses, which its packets to pods bear; unset where it has no default route.
+type sources struct{ four, six netip.Addr }
+
+// defaultMTU is Ethernet's, for a node without a way out.
+const defaultMTU = 1500
+
+// follow finds the network interface, its number, and prepares or repairs what is missing of it.
+func (w *wire) follow(ctx context.Context, uplink link.Uplink) error {
+	l, err := findENI(w.host, *w.given.eni)
+	if err != nil {
+		return stages.Errorf(stages.ENINotReady, "%s for %s: %w; the address is kept, try again", w.given.eni.name, w.r.Attachment, err)
+	}
+	n, prepared := numbers.GroupENI(l.Group)
+	switch {
+	case prepared:
+	case l.Index == uplink.Link:
+		if err := Prepare(ctx, ENI{N: 0, MAC: l.MAC.String()}); err != nil {
+			return err
+		}
+	default:
+		return stages.Errorf(stages.ENINotReady, "%s (%s) for %s: its link is there and not prepared (group %d, want %d to %d); "+
+			"enichaind prepares it: is it running?", l.Name, l.MAC, w.r.Attachment, l.Group, numbers.ENIGroup, numbers.ENIGroup+numbers.MaxN)
+	}
+	w.eni, w.n, w.table, w.mtu = &l, n, numbers.PodsTable, l.MTU
+	return w.assure(ctx)
+}
+
+// assure tests the marks of a whole base, one question each, and rebuilds it from what the links say when one is
+// missing: with the agent down nobody else would.
+func (w *wire) assure(ctx context.Context) error {
+	whole, err := w.whole()
+	if err != nil || whole {
+		return err
+	}
+	if _, err := Repair(ctx, nil); err != nil {
+		return stages.Errorf(stages.ENINotReady, "cannot rebuild the routes of %s for %s: %w", w.eni.Name, w.r.Attachment, err)
+	}
+	if whole, err = w.whole(); err != nil || whole {
+		return err
+	}
+	return stages.Errorf(stages.ENINotReady, "%s for %s: packets with mark %#x do not leave by it; see: ip rule; ip route show table %d",
+		w.eni.Name, w.r.Attachment, w.n, numbers.ENITable(w.n))
+}
+
+func (w *wire) whole() (bool, error) {
+	if ok, err := steers(w.n); err != nil || !ok {
+		return false, err
+	}
+	if w.n == 0 {
+		return true, nil
+	}
+	for _, six := range []bool{false, true} {
+		if !w.given.has(!six) {
+			continue
+		}
+		way, err := w.host.LookupMarked(six, uint32(w.n))
+		if errors.Is(err, link.ErrAbsent) || err == nil && (way.Table != numbers.ENITable(w.n) || way.Link != w.eni.Index) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// findENI finds the link by the name in the result, or by its MAC where it was renamed since.
+func findENI(c *link.Conn, e entry) (link.Link, error) {
+	mac, err := link.ParseMAC(e.mac)
+	if err != nil {
+		return link.Link{}, err
+	}
+	l, err := c.LinkByName(e.name)
+	if err == nil && (l.Permanent == mac || l.MAC == mac) {
+		return l, nil
+	}
+	if err != nil && !errors.Is(err, link.ErrAbsent) {
+		return link.Link{}, err
+	}
+	return eniByMAC(c, mac)
+}
+
+// make makes the pair. A name that another ADD took in between is looked for once more.
+func (w *wire) make() error {
+	var err error
+	for range 3 {
+		if w.hostName, err = w.vacantName(); err != nil {
+			return err
+		}
+		err = w.host.Do(link.AddVeth(link.Veth{
+			Host: link.VethEnd{Name: w.hostName, MAC: w.hostMAC}, Pod: link.VethEnd{Name: w.r.IfName, MAC: w.podMAC},
+			Netns: int(w.inside.Fd()), MTU: w.mtu, Group: numbers.PodLinkGroup(w.n, 0),
+		}))
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EEXIST) {
+			return stages.Errorf(stages.Kernel, "%w for %s", err, w.r.Attachment)
+		}
+		if _, inPod := w.pod.LinkByName(w.r.IfName); inPod == nil {
+			return w.taken()
+		}
+	}
+	if err != nil {
+		return stages.Errorf(stages.Kernel, "%w for %s", err, w.r.Attachment)
+	}
+	l, err := w.host.LinkByName(w.hostName)
+	if err != nil {
+		return err
+	}
+	w.hostIndex = l.Index
+	inner, err := w.pod.LinkByName(w.r.IfName)
+	if err != nil {
+		return errors.Join(err, w.host.Do(link.DelLink(l.Index)))
+	}
+	w.podIndex = inner.Index
+	return nil
+}
+
+// connect gives both ends their addresses, neighbours and routes, and looks whether a packet to the pod finds it.
+func (w *wire) connect() error {
+	alias := podAlias(w.r.Attachment.String(), w.given.addrs)
+	outside := []link.Message{link.SetLink(w.hostIndex, link.Change{Alias: &alias, NoLinkAddr: true})}
+	up := true
+	within := []link.Message{link.SetLink(w.podIndex, link.Change{Up: &up})}
+	outside = append(outside, hostSide(w.hostIndex, w.table, w.podMAC, w.given.addrs, w.source)...)
+	within = append(within, podSide(w.podIndex, w.hostMAC, w.given.addrs)...)
+	if w.given.has(false) {
+		key := "net/ipv6/conf/" + w.r.IfName + "/disable_ipv6"
+		if err := link.EnsureSysctlIn(w.inside, key, "0"); err != nil {
+			return stages.Errorf(stages.Kernel, "%w in %s: %s has an IPv6 address", err, w.r.Netns, w.r.Attachment)
+		}
+	}
+	if err := w.host.Do(outside...); err != nil {
+		return stages.Errorf(stages.Kernel, "%w for %s", err, w.r.Attachment)
+	}
+	if err := w.pod.Do(within...); err != nil {
+		return stages.Errorf(stages.Kernel, "%w in %s for %s", err, w.r.Netns, w.r.Attachment)
+	}
+	return w.reached()
+}
+
+// reached asks the kernel for the way to each address: it must be this wire. Where rule 500 was flushed it is made
+// again first.
+func (w *wire) reached() error {
+	for _, a := range w.given.addrs {
+		way, err := w.host.Lookup(link.Query{Dst: a})
+		if w.eni != nil && (err != nil || way.Link != w.hostIndex) {
+			if err := ensureRules(w.host, []link.Rule{podsRule(familyOf(a))}); err != nil {
+				return err
+			}
+			way, err = w.host.Lookup(link.Query{Dst: a})
+		}
+		if err != nil {
+			return stages.Errorf(stages.Kernel, "%s of %s: %w", a, w.r.Attachment, err)
+		}
+		if way.Link != w.hostIndex {
+			return stages.Errorf(stages.Kernel, "%s of %s: packets to it go by table %d to link %d, not to %s; see: ip route get %s",
+				a, w.r.Attachment, way.Table, way.Link, w.hostName, a)
+		}
+	}
+	return nil
+}
+
+// hostSide are the node's neighbours and routes for a pod.
+func hostSide(index, table int, podMAC link.MAC, addrs []netip.Addr, source sources) []link.Message {
+	var out []link.Message
+	for _, a := range addrs {
+		route := link.Route{
+			Dst: netip.PrefixFrom(a, a.BitLen()), Link: index, Table: table, Protocol: numbers.Protocol, Source: source.six,
+		}
+		if a.Is4() {
+			route.Scope, route.Source = link.ScopeLink, source.four
+		}
+		out = append(out, link.AddNeighbour(link.Neighbour{Link: index, Addr: a, MAC: podMAC}), link.AddRoute(route))
+	}
+	return out
+}
+
+// podSide are the pod's addresses, next hops and default routes.
+func podSide(index int, hostMAC link.MAC, addrs []netip.Addr) []link.Message {
+	var out []link.Message
+	seen := map[bool]bool{}
+	for _, a := range addrs {
+		flags := uint32(0)
+		if !a.Is4() {
+			flags = link.NoDAD
+		}
+		out = append(out, link.AddAddress(link.Address{Link: index, Prefix: netip.PrefixFrom(a, a.BitLen()), Flags: flags}))
+		if seen[a.Is4()] {
+			continue
+		}
+		seen[a.Is4()] = true
+		hop := nextHop(a)
+		out = append(out, link.AddNeighbour(link.Neighbour{Link: index, Addr: hop, MAC: hostMAC}))
+		if a.Is4() {
+			out = append(out, link.AddRoute(link.Route{
+				Dst: netip.PrefixFrom(hop, 32), Link: index, Protocol: numbers.Protocol, Scope: link.ScopeLink,
+			}))
+		}
+		out = append(out, link.AddRoute(link.Route{
+			Dst: everywhere(a), Gateway: hop, Link: index, Protocol: numbers.Protocol,
+		}))
+	}
+	return out
+}
+
+// taken is the error for an interface that is there already and not a leftover.
+func (w *wire) taken() error {
+	return stages.Errorf(stages.IfNameTaken, "%s has an interface %s already; it is left as it is; see: nsenter --net=%s ip link show %s",
+		w.r.Netns, w.r.IfName, w.r.Netns, w.r.IfName)
+}

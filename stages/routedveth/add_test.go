@@ -1,0 +1,97 @@
+package routedveth_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/stages/internal/linktest"
+	"github.com/enichain/enichain/stages/routedveth"
+)
+
+func TestAdd(t *testing.T) {
+	n := newNode(t)
+	n.prepare(routedveth.ENI{N: 0, MAC: mac0})
+	n.prepare(eni1)
+	pod := linktest.New(t)
+	r := request(t, "c1", pod, onENI("eth1", mac1, "10.0.1.21"))
+	got := n.add(r)
+	text, _ := json.MarshalIndent(got, "", " ")
+	same(t, "result", strings.ReplaceAll(`{
+ "cniVersion": "1.0.0",
+ "interfaces": [
+  {
+   "mac": "02:35:91:64:85:60",
+   "mtu": 9001,
+   "name": "eni35916485606"
+  },
+  {
+   "mac": "02:67:e6:15:11:08",
+   "mtu": 9001,
+   "name": "eth0",
+   "sandbox": "NETNS"
+  }
+ ],
+ "ips": [
+  {
+   "address": "10.0.1.21/32",
+   "gateway": "169.254.1.1",
+   "interface": 1
+  }
+ ],
+ "routes": [
+  {
+   "dst": "10.0.0.0/16"
+  },
+  {
+   "dst": "0.0.0.0/0",
+   "gw": "169.254.1.1"
+  }
+ ]
+}`, "NETNS", pod.Path()), string(text))
+	same(t, "pod's routes", "default via 169.254.1.1 dev eth0\n169.254.1.1 dev eth0 scope link", pod.Routes("-4"))
+	if got := pod.Run("ip", "neigh"); !strings.Contains(got, "169.254.1.1 dev eth0 lladdr "+host(t, n, r)+" PERMANENT") {
+		t.Errorf("pod's neighbours %s", got)
+	}
+	same(t, "node's routes", "10.0.1.21 dev "+n.hostName(r)+" table 1000 scope link src 10.0.0.10\n"+routes1, n.Routes("-4"))
+	if got := n.Run("ip", "-d", "link", "show", n.hostName(r)); !strings.Contains(got, "group 7001") ||
+		!strings.Contains(got, "alias enichain/c1/eth0 10.0.1.21") || !strings.Contains(got, "addrgenmode none") {
+		t.Errorf("host end %s", got)
+	}
+	if err := n.check(r, got); err != nil {
+		t.Errorf("CHECK: %v", err)
+	}
+	if _, err := n.tryAdd(r); isToken(err, stages.IfNameTaken, "eth0") != "" {
+		t.Error(isToken(err, stages.IfNameTaken, "eth0"))
+	}
+	if err := n.check(r, got); err != nil {
+		t.Errorf("CHECK after the refused ADD: %v", err)
+	}
+	for range 2 {
+		n.del(r)
+	}
+	same(t, "node's routes", routes1, n.Routes("-4"))
+	n.add(r) // the leftover gives way
+	r.Netns, r.Prev = "", nil
+	n.del(r)
+	var swept []string
+	n.in(func() (err error) { swept, err = routedveth.Sweep(t.Context()); return err })
+	if len(swept) != 1 || !strings.HasSuffix(swept[0], "enichain/c1/eth0") {
+		t.Errorf("swept %q", swept)
+	}
+	if out := n.Run("ip", "-o", "link"); strings.Contains(out, n.hostName(r)) {
+		t.Errorf("left: %s", out)
+	}
+}
+
+// hostName and host are the name and the MAC of the host's end.
+func (n *node) hostName(r *stages.Request) string {
+	return link.HostName("eni", r.Attachment.String())
+}
+
+func host(t *testing.T, n *node, r *stages.Request) string {
+	words := strings.Fields(n.Run("ip", "-o", "link", "show", n.hostName(r)))
+	return after(words, "link/ether")
+}

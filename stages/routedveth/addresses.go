@@ -1,0 +1,200 @@
+package routedveth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"net/netip"
+
+	"github.com/containernetworking/cni/pkg/types"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
+	"github.com/enichain/enichain/stages"
+)
+
+// The next hops of pods. They exist nowhere: the pod's neighbour table says which MAC stands behind them.
+var (
+	nextHop4 = netip.AddrFrom4([4]byte{169, 254, 1, 1})
+	nextHop6 = netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: 1})
+)
+
+func nextHop(a netip.Addr) netip.Addr {
+	if a.Is4() {
+		return nextHop4
+	}
+	return nextHop6
+}
+
+func everywhere(a netip.Addr) netip.Prefix {
+	if a.Is4() {
+		return netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+	}
+	return netip.PrefixFrom(netip.IPv6Unspecified(), 0)
+}
+
+// typeOf reads the member "type" of an object; given says whether the object has any member at all.
+func typeOf(raw []byte) (kind string, given bool, err error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(raw, &members); err != nil {
+		return "", true, errors.New(`want an object with "type"`)
+	}
+	if t, ok := members["type"]; ok {
+		if err := json.Unmarshal(t, &kind); err != nil {
+			return "", true, errors.New("type: want a string, a plugin's file name")
+		}
+	}
+	return kind, len(members) > 0, nil
+}
+
+// entry is a network interface as a result names it.
+type entry struct{ name, mac string }
+
+// given is what the stages before, or the delegate, decided.
+type given struct {
+	result *stages.Result
+	addrs  []netip.Addr // the pod's, in the result's order
+	own    []int        // their places in result.IPs
+	eni    *entry       // nil: the addresses belong to no network interface
+}
+
+// gather takes the addresses from prevResult or from the delegate, never from both.
+func gather(ctx context.Context, r *stages.Request, conf *config) (given, error) {
+	some := r.Prev != nil && len(r.Prev.IPs) > 0
+	switch {
+	case some && conf.IPAM.Type != "":
+		return given{}, stages.Errorf(stages.Config, "two sources of addresses for %s: prevResult has %d, and ipam.type is %q; "+
+			"take one of them out", r.Attachment, len(r.Prev.IPs), conf.IPAM.Type)
+	case some:
+		return read(r, r.Prev)
+	case conf.IPAM.Type == "":
+		return given{}, stages.Errorf(stages.NoPrevResult, "no address for %s: put a stage that gives one before routed-veth, "+
+			"such as eni-ipam or host-local, or set ipam.type", r.Attachment)
+	}
+	result, err := stages.Delegate(ctx, r, conf.IPAM.Type, r.Config, "ADD")
+	if err != nil {
+		return given{}, err
+	}
+	g, err := read(r, result)
+	if err != nil {
+		return given{}, errors.Join(err, conf.delegate(ctx, r, "DEL"))
+	}
+	if r.Prev != nil { // without addresses: its interfaces are kept
+		g.result.Interfaces = append(g.result.Interfaces, r.Prev.Interfaces...)
+	}
+	return g, nil
+}
+
+// read finds the pod's addresses in a result, and the network interface they belong to.
+func read(r *stages.Request, result *stages.Result) (given, error) {
+	g := given{result: result}
+	for i, ip := range result.IPs {
+		a, ok := netip.AddrFromSlice(ip.Address.IP)
+		if !ok {
+			return g, stages.Errorf(stages.PrevResult, "ips[%d].address of %s is no address", i, r.Attachment)
+		}
+		if ip.Interface != nil {
+			at := result.Interfaces[*ip.Interface]
+			if at.Sandbox != "" && at.Name == r.IfName {
+				return g, stages.Errorf(stages.Config, "prevResult has %s in the container already, with %s: "+
+					"two stages that make interfaces stand in the list; take one of them out", at.Name, a)
+			}
+			if at.Sandbox != "" {
+				continue // another interface's
+			}
+			if g.eni != nil && *g.eni != (entry{at.Name, at.Mac}) {
+				return g, stages.Errorf(stages.PrevResult, "the addresses of %s belong to two network interfaces, %s and %s; "+
+					"one link can follow one", r.Attachment, g.eni.name, at.Name)
+			}
+			g.eni = &entry{at.Name, at.Mac}
+		}
+		g.addrs = append(g.addrs, a.Unmap())
+		g.own = append(g.own, i)
+	}
+	if len(g.addrs) == 0 {
+		return g, stages.Errorf(stages.PrevResult, "no address for %s: those in prevResult belong to other interfaces", r.Attachment)
+	}
+	return g, nil
+}
+
+// finish is the result as the next stage gets it: the network interface's entry is gone, host's end and pod's end
+// stand last, the pod's addresses are what they are in the pod.
+func (g given) finish(host, pod *types100.Interface) *stages.Result {
+	out := &stages.Result{CNIVersion: g.result.CNIVersion, DNS: g.result.DNS}
+	place := make([]int, len(g.result.Interfaces))
+	for i, at := range g.result.Interfaces {
+		if at.Sandbox == "" && g.eni != nil && at.Name == g.eni.name {
+			continue
+		}
+		place[i] = len(out.Interfaces)
+		out.Interfaces = append(out.Interfaces, at)
+	}
+	out.Interfaces = append(out.Interfaces, host, pod)
+	mine := len(out.Interfaces) - 1
+	for i, ip := range g.result.IPs {
+		k := *ip
+		at := -1
+		for j, p := range g.own {
+			if p == i {
+				at = j
+			}
+		}
+		if at < 0 {
+			k.Interface = types100.Int(place[*ip.Interface])
+		} else {
+			a := g.addrs[at]
+			k.Interface = types100.Int(mine)
+			k.Address = net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}
+			k.Gateway = nextHop(a).AsSlice()
+		}
+		out.IPs = append(out.IPs, &k)
+	}
+	out.Routes = g.routes()
+	return out
+}
+
+// routes keeps what the stages before said of the networks around (snat reads those without a gateway), sends what had
+// a gateway by ours, and names the default route of each family, which is the one that is installed.
+func (g given) routes() []*types.Route {
+	var out []*types.Route
+	named := map[bool]bool{}
+	for _, route := range g.result.Routes {
+		k := *route
+		dst, _ := netip.AddrFromSlice(k.Dst.IP)
+		dst = dst.Unmap()
+		ones, _ := k.Dst.Mask.Size()
+		if ones == 0 {
+			if named[dst.Is4()] || !g.has(dst.Is4()) {
+				continue
+			}
+			named[dst.Is4()] = true
+		}
+		if ones == 0 || k.GW != nil {
+			k.GW = nextHop(dst).AsSlice()
+		}
+		out = append(out, &k)
+	}
+	for _, four := range []bool{true, false} {
+		if g.has(four) && !named[four] {
+			any := everywhere(nextHop6)
+			if four {
+				any = everywhere(nextHop4)
+			}
+			out = append(out, &types.Route{
+				Dst: net.IPNet{IP: any.Addr().AsSlice(), Mask: net.CIDRMask(0, any.Addr().BitLen())},
+				GW:  nextHop(any.Addr()).AsSlice(),
+			})
+		}
+	}
+	return out
+}
+
+// has says whether the pod has an address of IPv4 (or else of IPv6).
+func (g given) has(four bool) bool {
+	for _, a := range g.addrs {
+		if a.Is4() == four {
+			return true
+		}
+	}
+	return false
+}
