@@ -182,6 +182,11 @@ const (
 	ENIAttached    Verb = "eni.attached"
 	ENIDetached    Verb = "eni.detached"
 	KernelRepaired Verb = "kernel.repaired"
+	// Said by the reconciler, about EC2's answers: ENIAttached and ENIDetached are, too, under an inc of its own.
+	ENICreated        Verb = "eni.created"
+	ENIDeleted        Verb = "eni.deleted"
+	AddressAssigned   Verb = "ip.assigned"
+	AddressUnassigned Verb = "ip.unassigned"
 )
 
 // Record is one line of the outbox: an edge, for people and tools; nothing is decided by it.
