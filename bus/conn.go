@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +46,11 @@ type Conn struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
 	log      *slog.Logger
-	instance ipam.InstanceID
 	sent     atomic.Uint64 // snapshots published: part of each one's id
 	rejected atomic.Uint64
+	name     string        // for people: who holds a lease
+	closed   chan struct{} // by Close
+	closing  sync.Once
 }
 
 // Connect returns at once even when the bus cannot be reached: it goes on trying, and Connected tells. An error means
@@ -72,7 +75,16 @@ func Connect(_ context.Context, o Options) (*Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("cannot connect to the bus: %w", err)
 	}
-	return &Conn{nc: nc, js: js, log: o.Log, instance: o.Instance}, nil
+	return &Conn{nc: nc, js: js, log: o.Log, name: o.holder(), closed: make(chan struct{})}, nil
+}
+
+// holder is this connection's name in a lease.
+func (o Options) holder() string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "?"
+	}
+	return fmt.Sprintf("%s%s@%s/%d", o.Name, o.Instance, host, os.Getpid())
 }
 
 func clientOptions(o Options) ([]nats.Option, error) {
@@ -179,4 +191,5 @@ func (c *Conn) Close() {
 		_ = c.nc.FlushTimeout(time.Second) // what is lost here is told again by the next life
 	}
 	c.nc.Close()
+	c.closing.Do(func() { close(c.closed) })
 }

@@ -68,9 +68,7 @@ func TestPermissions(t *testing.T) {
 	node := connect(t, bus.Options{URLs: []string{"nats://" + s.Addr()}, Seed: seeds["i-b"], Instance: "i-b"})
 	eventually(t, "connected", node.Connected)
 	var supplies box[ipam.Supply]
-	if err := node.Supplies(t.Context(), "i-b", supplies.add); err != nil {
-		t.Fatal(err)
-	}
+	listen(t, func(ctx context.Context) error { return node.Supplies(ctx, "i-b", supplies.add) })
 	if err := node.PublishSnapshot(t.Context(), snapshot("i-b", 1)); err != nil {
 		t.Error(err)
 	}
@@ -93,7 +91,7 @@ func TestPermissions(t *testing.T) {
 	}
 	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := watcher.ForgetNode(ctx, "i-b"); err == nil {
+	if err := watcher.Purge(ctx, "i-b"); err == nil {
 		t.Error("the observer purged a stream")
 	}
 }
@@ -357,9 +355,7 @@ func TestHubRestart(t *testing.T) {
 	a := connect(t, bus.Options{URLs: []string{"nats://" + addr}, Seed: seeds["i-a"], Instance: "i-a", Changed: changes.add})
 	eventually(t, "connected", a.Connected)
 	var supplies box[ipam.Supply]
-	if err := a.Supplies(t.Context(), "i-a", supplies.add); err != nil {
-		t.Fatal(err)
-	}
+	listen(t, func(ctx context.Context) error { return a.Supplies(ctx, "i-a", supplies.add) })
 	if err := hub.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,39 +9,33 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// Term is what a candidate knows of its leadership. A lease is not a fence: two may lead for a moment, and whatever is
-// done must be safe when done twice.
-type Term struct {
-	Leading  bool
-	Revision uint64 // of the key when the lease was taken; rises from term to term while the bucket lives
-	// Deadline is when the lease ends if it is not renewed, by this process's monotonic clock.
-	Deadline time.Time
-}
-
-// Lead campaigns for the lease called name until ctx ends, then gives it back if it has it. It calls told whenever
-// leadership is won or lost and at each renewal, one at a time. ttl is the lease's life, at least a second; it is
-// renewed three times within. Losing touch with the bus is not an error: the lease runs out, and told hears it.
-func (c *Conn) Lead(ctx context.Context, name, holder string, ttl time.Duration, told func(Term)) error {
+// Lead campaigns for the lease called name until ctx ends, then gives it back if it has it, and returns nil. It calls
+// change with the lease's revision and its end by this process's monotonic clock when leadership is won and at each
+// renewal, and with revision 0 when it is lost; one call at a time. The revision is the key's when the lease was
+// taken: it rises from term to term while the bucket lives. ttl is the lease's life, at least a second; it is renewed
+// three times within. Losing touch with the bus is not an error: the lease runs out, and change hears it.
+//
+// A lease is not a fence: two may lead for a moment, and whatever is done must be safe when done twice.
+func (c *Conn) Lead(ctx context.Context, name string, ttl time.Duration, change func(revision uint64, until time.Time)) error {
 	if ttl < time.Second {
 		return fmt.Errorf("cannot lead %s: a lease of %s is shorter than a second", name, ttl)
 	}
-	l := &lead{c: c, key: name, holder: []byte(holder), ttl: ttl, told: told}
+	l := &lead{c: c, key: name, holder: []byte(c.name), ttl: ttl, change: change}
 	tick := time.NewTicker(ttl / 3)
 	defer tick.Stop()
 	for {
 		l.step(ctx)
-		wait := tick.C
 		var expiry <-chan time.Time
-		if l.term.Leading {
-			expiry = time.After(time.Until(l.term.Deadline))
+		if l.term != 0 {
+			expiry = time.After(time.Until(l.until))
 		}
 		select {
 		case <-ctx.Done():
 			l.resign()
 			return nil
 		case <-expiry:
-			l.lose(time.Now())
-		case <-wait:
+			l.lose()
+		case <-tick.C:
 		}
 	}
 }
@@ -51,10 +45,11 @@ type lead struct {
 	key      string
 	holder   []byte
 	ttl      time.Duration
-	told     func(Term)
+	change   func(uint64, time.Time)
 	kv       jetstream.KeyValue
-	revision uint64 // of our newest write
-	term     Term
+	revision uint64    // of our newest write
+	term     uint64    // of the write that took the lease; 0 while another leads, or nobody
+	until    time.Time // end of the lease unless it is renewed
 }
 
 // step takes or renews the lease once.
@@ -62,22 +57,21 @@ func (l *lead) step(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, l.ttl/3)
 	defer cancel()
 	asked := time.Now() // the lease is younger in the server than here
-	if l.term.Leading && asked.After(l.term.Deadline) {
-		l.lose(asked)
+	if l.term != 0 && asked.After(l.until) {
+		l.lose()
 	}
 	revision, err := l.write(ctx)
 	switch {
 	case err == nil:
-		if !l.term.Leading {
-			l.term.Revision = revision
+		if l.term == 0 {
+			l.term = revision
 			l.c.log.Info("leading", "lease", l.key, "revision", revision)
 		}
-		l.revision = revision
-		l.term.Leading, l.term.Deadline = true, asked.Add(l.ttl)
-		l.told(l.term)
+		l.revision, l.until = revision, asked.Add(l.ttl)
+		l.change(l.term, l.until)
 	case taken(err):
-		if l.term.Leading {
-			l.lose(asked)
+		if l.term != 0 {
+			l.lose()
 		}
 	default:
 		l.c.log.Debug("cannot reach the lease", "lease", l.key, "error", err)
@@ -95,7 +89,7 @@ func (l *lead) write(ctx context.Context) (uint64, error) {
 		}
 		l.kv = kv
 	}
-	if l.term.Leading {
+	if l.term != 0 {
 		return l.kv.Update(ctx, l.key, l.holder, l.revision)
 	}
 	return l.kv.Create(ctx, l.key, l.holder)
@@ -106,18 +100,18 @@ func taken(err error) bool {
 	return errors.Is(err, jetstream.ErrKeyExists) || errors.Is(err, jetstream.ErrKeyRevisionMismatch)
 }
 
-func (l *lead) lose(at time.Time) {
-	l.term = Term{}
-	l.c.log.Warn("not leading any more", "lease", l.key, "at", at)
-	l.told(l.term)
+func (l *lead) lose() {
+	l.term, l.until = 0, time.Time{}
+	l.c.log.Warn("not leading any more", "lease", l.key)
+	l.change(0, time.Time{})
 }
 
 func (l *lead) resign() {
-	if !l.term.Leading {
+	if l.term == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // else it runs out by itself
-	l.lose(time.Now())
+	l.lose()
 }

@@ -8,12 +8,18 @@ import (
 	"github.com/enichain/enichain/bus"
 )
 
+// term is what a candidate was told.
+type term struct {
+	revision uint64
+	until    time.Time
+}
+
 // TestLead: one leads at a time; its successor has a higher revision; a leader that resigns is followed at once.
 func TestLead(t *testing.T) {
 	s := serve(t, bus.ServerOptions{})
 	const ttl = 2 * time.Second
 	type candidate struct {
-		terms box[bus.Term]
+		terms box[term]
 		stop  context.CancelFunc
 		done  chan error
 	}
@@ -21,17 +27,19 @@ func TestLead(t *testing.T) {
 		c := connect(t, bus.Options{Server: s, Name: name})
 		ctx, stop := context.WithCancel(t.Context())
 		k := &candidate{stop: stop, done: make(chan error, 1)}
-		go func() { k.done <- c.Lead(ctx, "reconciler", name, ttl, k.terms.add) }()
+		go func() {
+			k.done <- c.Lead(ctx, "reconciler", ttl, func(revision uint64, until time.Time) { k.terms.add(term{revision, until}) })
+		}()
 		return k
 	}
 	a := start("a")
 	first := a.terms.wait(t, 1)[0]
-	if !first.Leading || first.Revision == 0 || time.Until(first.Deadline) > ttl {
+	if first.revision == 0 || time.Until(first.until) > ttl {
 		t.Fatalf("term %+v", first)
 	}
 	b := start("b")
-	renewed := a.terms.wait(t, 4)[3] // three renewals, more than one life of the lease
-	if !renewed.Leading || renewed.Revision != first.Revision || !renewed.Deadline.After(first.Deadline) {
+	renewed := a.terms.wait(t, 5)[4] // four renewals, more than one life of the lease
+	if renewed.revision != first.revision || !renewed.until.After(first.until) {
 		t.Errorf("renewed %+v after %+v", renewed, first)
 	}
 	if got := b.terms.list(); len(got) != 0 {
@@ -41,11 +49,11 @@ func TestLead(t *testing.T) {
 	if err := <-a.done; err != nil {
 		t.Error(err)
 	}
-	if last := a.terms.list(); last[len(last)-1].Leading {
+	if last := a.terms.list(); last[len(last)-1].revision != 0 {
 		t.Error("a still believes that it leads")
 	}
 	second := b.terms.wait(t, 1)[0]
-	if !second.Leading || second.Revision <= first.Revision {
+	if second.revision <= first.revision {
 		t.Errorf("b's term %+v after %+v", second, first)
 	}
 	b.stop()
@@ -61,13 +69,13 @@ func TestLeadWithoutBus(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := connect(t, bus.Options{Server: s, Name: "a"})
-	var terms box[bus.Term]
+	var terms box[term]
 	ended := make(chan time.Time, 1)
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
-	go c.Lead(ctx, "reconciler", "a", 2*time.Second, func(term bus.Term) {
-		terms.add(term)
-		if !term.Leading {
+	go c.Lead(ctx, "reconciler", 2*time.Second, func(revision uint64, until time.Time) {
+		terms.add(term{revision, until})
+		if revision == 0 {
 			ended <- time.Now()
 		}
 	})
@@ -78,13 +86,13 @@ func TestLeadWithoutBus(t *testing.T) {
 	select {
 	case at := <-ended:
 		list := terms.list()
-		if deadline := list[len(list)-2].Deadline; at.Before(deadline) {
+		if deadline := list[len(list)-2].until; at.Before(deadline) {
 			t.Errorf("ended %s early", deadline.Sub(at))
 		}
 	case <-time.After(patience):
 		t.Error("leads for ever")
 	}
-	if err := c.Lead(ctx, "reconciler", "a", time.Millisecond, nil); err == nil {
+	if err := c.Lead(ctx, "reconciler", time.Millisecond, nil); err == nil {
 		t.Error("a lease of a millisecond was accepted")
 	}
 }

@@ -173,7 +173,8 @@ func (s *Server) start() (err error) {
 	return c.EnsureStreams(ctx, s.options.Retain)
 }
 
-// awaitReady waits until the server takes connections; it does not end by itself when it cannot start.
+// awaitReady waits until the server takes connections. One that cannot start says so in its log, and neither ends nor
+// becomes ready.
 func awaitReady(ns *server.Server, fatal <-chan error) error {
 	for end := time.Now().Add(startLimit); time.Now().Before(end); {
 		if ns.ReadyForConnections(50 * time.Millisecond) {

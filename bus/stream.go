@@ -117,8 +117,8 @@ func (c *Conn) readLast(ctx context.Context, stream, filter string, each func(su
 	}
 }
 
-// ForgetNode removes a terminated instance's snapshot: otherwise it would stand for an hour.
-func (c *Conn) ForgetNode(ctx context.Context, node ipam.InstanceID) error {
+// Purge removes a terminated instance's snapshot: otherwise it would stand for an hour.
+func (c *Conn) Purge(ctx context.Context, node ipam.InstanceID) error {
 	if err := checkInstance(node); err != nil {
 		return fmt.Errorf("cannot forget a node: %w", err)
 	}

@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -33,8 +32,8 @@ func (c *Conn) PublishSnapshot(ctx context.Context, s ipam.Snapshot) error {
 	return nil
 }
 
-// Snapshots calls each with every node's newest snapshot, then with each new one, one at a time, until ctx ends. It
-// returns once the subscription stands. It wakes; what a round decides by is read with LatestSnapshots.
+// Snapshots calls each with every node's newest snapshot, then with each new one, one at a time, until ctx ends, when
+// it returns nil. It wakes; what a round decides by is read with LatestSnapshots.
 func (c *Conn) Snapshots(ctx context.Context, each func(ipam.Snapshot)) error {
 	return c.follow(ctx, StreamState, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{allSnapshots}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
@@ -79,8 +78,8 @@ func (c *Conn) PublishSupply(_ context.Context, s ipam.Supply) error {
 	return nil
 }
 
-// Supplies calls each with every supply for the node, one at a time, until ctx ends. It returns once the subscription
-// stands; it outlives reconnects.
+// Supplies calls each with every supply for the node, one at a time, until ctx ends, when it returns nil. It outlives
+// reconnects.
 func (c *Conn) Supplies(ctx context.Context, node ipam.InstanceID, each func(ipam.Supply)) error {
 	if err := checkInstance(node); err != nil {
 		return fmt.Errorf("cannot hear supplies: %w", err)
@@ -100,8 +99,13 @@ func (c *Conn) Supplies(ctx context.Context, node ipam.InstanceID, each func(ipa
 	if err != nil {
 		return fmt.Errorf("cannot hear the supplies of %s: %w", node, err)
 	}
-	context.AfterFunc(ctx, func() { _ = sub.Unsubscribe() }) // fails only on a closed connection
-	return nil
+	defer func() { _ = sub.Unsubscribe() }() // fails only on a closed connection
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.closed:
+		return fmt.Errorf("cannot hear the supplies of %s: %w", node, nats.ErrConnectionClosed)
+	}
 }
 
 // PublishEvent tells an event, once and without an answer: losing one is allowed. Repeated within two minutes it is
@@ -146,8 +150,7 @@ func (f EventFilter) subject() string {
 	return root + "node." + node + ".evt." + rest
 }
 
-// Events calls each with the events that the filter chooses, one at a time, until ctx ends. It returns once the
-// subscription stands.
+// Events calls each with the events that the filter chooses, one at a time, until ctx ends, when it returns nil.
 func (c *Conn) Events(ctx context.Context, f EventFilter, each func(Event)) error {
 	for _, token := range []string{string(f.Instance), f.Entity} {
 		if token == "" {
@@ -178,15 +181,23 @@ func (c *Conn) follow(ctx context.Context, stream string, cfg jetstream.OrderedC
 	if err != nil {
 		return fmt.Errorf("cannot follow the stream %s: %w", stream, err)
 	}
-	running, err := consumer.Consume(func(m jetstream.Msg) { each(m.Subject(), m.Data()) },
-		jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
-			if !errors.Is(err, jetstream.ErrNoHeartbeat) {
-				c.log.Debug("a stream is followed anew", "stream", stream, "error", err)
-			}
-		}))
+	running, err := consumer.Consume(func(m jetstream.Msg) {
+		if ctx.Err() == nil {
+			each(m.Subject(), m.Data())
+		}
+	}, jetstream.ConsumeErrHandler(func(_ jetstream.ConsumeContext, err error) {
+		c.log.Debug("a stream is followed anew", "stream", stream, "error", err)
+	}))
 	if err != nil {
 		return fmt.Errorf("cannot follow the stream %s: %w", stream, err)
 	}
-	context.AfterFunc(ctx, running.Stop)
-	return nil
+	defer running.Stop()
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-c.closed:
+		return fmt.Errorf("cannot follow the stream %s: %w", stream, nats.ErrConnectionClosed)
+	case <-running.Closed():
+		return fmt.Errorf("cannot follow the stream %s: the consumer ended", stream)
+	}
 }
