@@ -12,6 +12,7 @@ import (
 
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
+	"golang.org/x/sys/unix"
 )
 
 // run opens the file, runs one transaction and closes it again. The caller holds the lock. bbolt panics on pages that
@@ -29,7 +30,10 @@ func (s *Store) run(write bool, f func(*Tx) error) (err error) {
 			panic(p)
 		}
 		if file != nil {
-			file.Close() // bbolt's own Close would wait for the transaction that just died
+			// bbolt's own Close would wait for the transaction that just died. Its map stays behind, and keeps the open
+			// file alive: the lock on it has to be taken off by hand.
+			_ = unix.Flock(int(file.Fd()), unix.LOCK_UN)
+			file.Close()
 		}
 		err = &DamagedError{Path: s.path, Cause: fmt.Sprint(p)}
 	}()
