@@ -62,16 +62,16 @@ type given struct {
 func gather(ctx context.Context, r *stages.Request, conf *config) (given, error) {
 	some := r.Prev != nil && len(r.Prev.IPs) > 0
 	switch {
-	case some && conf.IPAM.Type != "":
+	case some && conf.plugin != "":
 		return given{}, stages.Errorf(stages.Config, "two sources of addresses for %s: prevResult has %d, and ipam.type is %q; "+
-			"take one of them out", r.Attachment, len(r.Prev.IPs), conf.IPAM.Type)
+			"take one of them out", r.Attachment, len(r.Prev.IPs), conf.plugin)
 	case some:
 		return read(r, r.Prev)
-	case conf.IPAM.Type == "":
+	case conf.plugin == "":
 		return given{}, stages.Errorf(stages.NoPrevResult, "no address for %s: put a stage that gives one before routed-veth, "+
 			"such as eni-ipam or host-local, or set ipam.type", r.Attachment)
 	}
-	result, err := stages.Delegate(ctx, r, conf.IPAM.Type, r.Config, "ADD")
+	result, err := stages.Delegate(ctx, r, conf.plugin, r.Config, "ADD")
 	if err != nil {
 		return given{}, err
 	}

@@ -43,6 +43,7 @@ func (Stage) Check(ctx context.Context, r *stages.Request) error {
 	}
 	defer pod.Close()
 	k := &check{r: r, addrs: addrs, host: c, pod: pod}
+	_, k.podMAC = link.OwnerMACs(r.Attachment.String())
 	for _, look := range []func(*config) error{k.ends, k.outside, k.inside, k.base} {
 		if err := look(conf); err != nil {
 			return err
@@ -71,6 +72,7 @@ type check struct {
 	host, pod *link.Conn
 	outer     link.Link
 	inner     link.Link
+	podMAC    link.MAC // as Add gave it
 }
 
 // drift names what is missing, where, and the command that shows it.
@@ -162,7 +164,8 @@ func (k *check) inside(*config) error {
 			return k.drift(where+`the route "default via `+hop.String()+" dev "+k.r.IfName+`" is missing`,
 				k.inPod("ip "+flag(a)+" route show table all"))
 		}
-		right := slices.ContainsFunc(neighbours, func(n link.Neighbour) bool {
+		// Who gives the container another MAC (tuning) loses its neighbours, and knows best what to put there.
+		right := k.inner.MAC != k.podMAC || slices.ContainsFunc(neighbours, func(n link.Neighbour) bool {
 			return n.Addr == hop && n.Permanent && n.MAC == k.outer.MAC
 		})
 		if !right {

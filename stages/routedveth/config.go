@@ -2,6 +2,7 @@ package routedveth
 
 import (
 	"context"
+	"encoding/json"
 	"strconv"
 	"strings"
 
@@ -11,12 +12,11 @@ import (
 
 // config is the stage's part of the list.
 type config struct {
-	MTU        int    `json:"mtu"`
-	VethPrefix string `json:"vethPrefix"`
-	HostVeth   string `json:"hostVeth"`
-	IPAM       struct {
-		Type string
-	} `json:"-"`
+	MTU        int             `json:"mtu"`
+	VethPrefix string          `json:"vethPrefix"`
+	HostVeth   string          `json:"hostVeth"`
+	IPAM       json.RawMessage `json:"ipam"` // the delegate's affair, but for its type
+	plugin     string          // ipam.type; "" calls nobody
 }
 
 // The two ways to name a host end.
@@ -43,48 +43,35 @@ func (c *config) Validate(report func(path, fault string)) {
 	if c.HostVeth != byPod && c.HostVeth != byAttachment {
 		report("hostVeth", `want "pod" or "attachment", got `+strconv.Quote(c.HostVeth))
 	}
+	if len(c.IPAM) == 0 {
+		return
+	}
+	plugin, given, err := typeOf(c.IPAM)
+	switch {
+	case err != nil:
+		report("ipam", err.Error())
+	case plugin == "" && given: // an empty object counts as none, as upstream's interface plugins have it
+		report("ipam.type", `the plugin's name is missing, such as "eni-ipam" or "host-local"`)
+	}
+	c.plugin = plugin
 }
 
 // decode reads the configuration over the defaults. On error it returns what could be read: a DEL works with that.
 func decode(r *stages.Request) (*config, error) {
 	c := &config{VethPrefix: "eni", HostVeth: byPod}
 	err := r.Decode(c)
-	if !valid(c.VethPrefix) {
+	if c.VethPrefix == "" || len(c.VethPrefix) > link.MaxPrefix {
 		c.VethPrefix = "eni"
-	}
-	kind, ipamErr := delegateOf(r)
-	c.IPAM.Type = kind
-	if err == nil {
-		err = ipamErr
 	}
 	return c, err
 }
 
-func valid(prefix string) bool { return prefix != "" && len(prefix) <= link.MaxPrefix }
-
-// delegateOf is ipam.type. The rest of "ipam" is the delegate's affair. An empty object counts as none, as upstream's
-// interface plugins have it.
-func delegateOf(r *stages.Request) (string, error) {
-	raw, found := r.Member("ipam")
-	if !found {
-		return "", nil
-	}
-	kind, given, err := typeOf(raw)
-	switch {
-	case err != nil:
-		return "", stages.Errorf(stages.Config, "ipam: %w", err)
-	case kind == "" && given:
-		return "", stages.Errorf(stages.Config, `ipam.type: the plugin's name is missing, such as "eni-ipam" or "host-local"`)
-	}
-	return kind, nil
-}
-
 // delegate passes a command on to the plugin of "ipam"; nothing happens where there is none.
 func (c *config) delegate(ctx context.Context, r *stages.Request, command string) error {
-	if c.IPAM.Type == "" {
+	if c.plugin == "" {
 		return nil
 	}
-	_, err := stages.Delegate(ctx, r, c.IPAM.Type, r.Config, command)
+	_, err := stages.Delegate(ctx, r, c.plugin, r.Config, command)
 	return err
 }
 

@@ -144,6 +144,8 @@ func same(t *testing.T, what, want, got string) {
 	}
 }
 
+func mustAddr(s string) netip.Addr { return netip.MustParseAddr(s) }
+
 func isToken(err error, token stages.Token, parts ...string) string {
 	if err == nil {
 		return "no error, want " + string(token)

@@ -107,10 +107,11 @@ func (n *NS) Rules(family string) string {
 	return strings.Replace(tidy(n.Run("ip", family, "rule")), "0: from all lookup local\n", "", 1)
 }
 
-// Routes are the routes of protocol enichain in all tables, in ip's words.
+// Routes are the routes of protocol enichain in all tables, in ip's words, but for "linkdown": the kernel takes that
+// off some time after a veth's other end came up.
 func (n *NS) Routes(family string) string {
 	n.t.Helper()
-	return tidy(n.Run("ip", family, "route", "show", "table", "all", "proto", "233"))
+	return tidy(strings.ReplaceAll(n.Run("ip", family, "route", "show", "table", "all", "proto", "233"), " linkdown", ""))
 }
 
 // Ruleset is one nft table as nft lists it; empty where it is not there.
