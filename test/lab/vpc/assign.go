@@ -262,8 +262,8 @@ func (r UnassignPrivateIpAddresses) call(w *World, c *call) (Output, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := exclusive(len(r.Addresses), 0, len(r.Prefixes), 0, "PrivateIpAddress"); err != nil {
-		return nil, err
+	if len(r.Addresses)+len(r.Prefixes) == 0 {
+		return nil, missing("PrivateIpAddress")
 	}
 	if slices.Contains(r.Addresses, n.Primary) {
 		return nil, invalid("The primary address %s cannot be unassigned", n.Primary)

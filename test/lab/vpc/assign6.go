@@ -37,8 +37,8 @@ func (r UnassignIpv6Addresses) call(w *World, c *call) (Output, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := exclusive(len(r.Addresses), 0, len(r.Prefixes), 0, "Ipv6Addresses"); err != nil {
-		return nil, err
+	if len(r.Addresses)+len(r.Prefixes) == 0 {
+		return nil, missing("Ipv6Addresses")
 	}
 	for _, a := range r.Addresses {
 		if !slices.Contains(n.IPv6, a) {

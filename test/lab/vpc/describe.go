@@ -68,6 +68,7 @@ func (r DescribeInstances) call(w *World, c *call) (Output, *Error) {
 		i := w.instances[id]
 		v := InstanceView{Instance: i.Instance, Groups: w.groupNames()}
 		v.Instance.Tags = maps.Clone(i.Tags)
+		v.Type, _ = instanceType(i.Type)
 		for _, eni := range i.enis {
 			if n := w.enis[eni].view(c.view); n != nil && n.Instance() == id {
 				v.NetworkInterfaces = append(v.NetworkInterfaces, n.clone())

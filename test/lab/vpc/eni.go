@@ -46,7 +46,7 @@ func (r CreateNetworkInterface) call(w *World, c *call) (Output, *Error) {
 	}
 	n.Tags = tags
 	w.put(c.effect, n.ID, &n)
-	out := CreateNetworkInterfaceOutput{NetworkInterface: n.clone(), ClientToken: r.ClientToken}
+	out := CreateNetworkInterfaceOutput{NetworkInterface: n.clone(), Groups: w.groupNames(), ClientToken: r.ClientToken}
 	if r.ClientToken != "" {
 		w.tokens[r.ClientToken] = &token{request: key, output: out, effect: c.effect}
 	}

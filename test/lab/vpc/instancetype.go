@@ -1,6 +1,9 @@
 package vpc
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // InstanceType is what EC2 publishes of a type, as far as networks go (DescribeInstanceTypes; the numbers are those of
 // EC2's own type records).
@@ -14,6 +17,15 @@ type InstanceType struct {
 	IPv4PerInterface  int    // the primary address and prefixes count
 	IPv6PerInterface  int
 	InterfacesPerCard []int // by network card index
+}
+
+// Architecture is the processor's: in a family such as c7g the g behind the generation stands for Graviton.
+func (t InstanceType) Architecture() string {
+	family, _, _ := strings.Cut(t.Name, ".")
+	if at := strings.IndexAny(family, "0123456789"); at >= 0 && strings.Contains(family[at:], "g") {
+		return "arm64"
+	}
+	return "x86_64"
 }
 
 // InstanceTypes is every type that the lab knows, by name.
@@ -37,18 +49,8 @@ func InstanceTypes() []InstanceType {
 		{"p4d.24xlarge", "nitro", 96, 1179648, "4x 100 Gigabit", 60, 50, 50, []int{15, 15, 15, 15}},
 		{"p5.48xlarge", "nitro", 192, 2097152, "3200 Gigabit", 64, 50, 50, slices.Repeat([]int{2}, 32)},
 	}
-	slices.SortFunc(types, func(a, b InstanceType) int { return compareStrings(a.Name, b.Name) })
+	slices.SortFunc(types, func(a, b InstanceType) int { return strings.Compare(a.Name, b.Name) })
 	return types
-}
-
-func compareStrings(a, b string) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 // mostAddresses is the limit of an interface that no instance limits yet: no type of EC2 has more per interface.

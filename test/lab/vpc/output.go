@@ -5,6 +5,7 @@ import "net/netip"
 // CreateNetworkInterfaceOutput is the new interface, or the one that the ClientToken made before.
 type CreateNetworkInterfaceOutput struct {
 	NetworkInterface NetworkInterface
+	Groups           map[string]string // names of security groups by id
 	ClientToken      string
 }
 
@@ -60,6 +61,7 @@ type DescribeInstancesOutput struct {
 // InstanceView is an instance with its network interfaces by card and device index.
 type InstanceView struct {
 	Instance          Instance
+	Type              InstanceType
 	NetworkInterfaces []NetworkInterface
 	Groups            map[string]string // names of security groups by id
 }
