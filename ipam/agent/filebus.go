@@ -51,7 +51,9 @@ func NewFileBus(path string, faults func(error)) *FileBus {
 func (b *FileBus) Connected() bool { return true }
 
 // PublishEvent drops the record: nobody listens.
-func (b *FileBus) PublishEvent(context.Context, ipam.InstanceID, ipam.Inc, ipam.Record) error { return nil }
+func (b *FileBus) PublishEvent(context.Context, ipam.InstanceID, ipam.Inc, ipam.Record) error {
+	return nil
+}
 
 // PublishSnapshot keeps the snapshot as the basis of the next reading.
 func (b *FileBus) PublishSnapshot(_ context.Context, s ipam.Snapshot) error {
