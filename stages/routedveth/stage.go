@@ -18,6 +18,9 @@ import (
 // Stage is routed-veth.
 type Stage struct{}
 
+// New returns the stage; it keeps nothing between calls.
+func New() Stage { return Stage{} }
+
 var _ stages.Stage = Stage{}
 
 // Contract says that addresses must come from before, or from a delegate.
