@@ -145,6 +145,8 @@ func (c *Core) failed(now Now, n *node, call Call, a Answer) {
 	least, most := time.Second, 30*time.Second
 	text := fmt.Sprintf("EC2 refuses %s: %s", call.Action, a.Text)
 	switch a.Class {
+	case Away:
+		text = fmt.Sprintf("EC2 cannot be reached: %s", a.Text)
 	case Throttled:
 		text = fmt.Sprintf("EC2 throttles %s", call.Action)
 	case SubnetFull:

@@ -79,6 +79,7 @@ const (
 	Denied     Class = "denied"     // not allowed
 	BadConfig  Class = "config"     // a subnet or security group of the configuration does not exist, or the like
 	Clock      Class = "clock"      // signature or time refused
+	Away       Class = "away"       // EC2 cannot be reached; nothing left
 	Other      Class = "other"
 )
 

@@ -88,7 +88,7 @@ func (s *Shell) send(ctx context.Context, in Input) {
 func (s *Shell) campaign(ctx context.Context) {
 	s.persist(ctx, "lead", func() error {
 		var last uint64
-		return s.o.Bus.Lead(ctx, s.o.Lease, LeaseTTL, func(revision uint64, until time.Time) {
+		change := func(revision uint64, until time.Time) {
 			if revision == 0 {
 				until = time.Time{}
 			}
@@ -100,7 +100,9 @@ func (s *Shell) campaign(ctx context.Context) {
 				s.o.Watch.Leading(revision != 0)
 				s.send(ctx, Input{Lead: &Lead{Revision: revision}})
 			}
-		})
+		}
+		defer change(0, time.Time{})
+		return s.o.Bus.Lead(ctx, s.o.Lease, LeaseTTL, change)
 	})
 }
 

@@ -1,0 +1,224 @@
+package ec2
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
+	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
+
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/reconcile"
+)
+
+const (
+	pageSize     = 1000 // most rows in a page of most lists
+	typePageSize = 100  // of DescribeInstanceTypes
+	filterSize   = 200  // most values of a filter
+)
+
+// List implements reconcile.Cloud. Network interfaces are looked for by tag and by attachment: one that is being
+// detached has left its instance, and one that is not ours has no tag. Lists go by filter and page, never by id: an id
+// that EC2 does not know any more fails a whole call.
+func (c *Client) List(ctx context.Context, ask reconcile.List) (reconcile.Listed, error) {
+	l := reconcile.Listed{Limits: map[string]ipam.Limits{}}
+	found := map[ipam.ENIID]reconcile.ENI{}
+	ids := map[ipam.InstanceID]bool{}
+	for _, id := range ask.Instances {
+		ids[id] = true
+	}
+	cluster := filter("tag:"+reconcile.TagCluster, ask.Cluster)
+	if ask.Full {
+		if err := c.enis(ctx, found, cluster); err != nil {
+			return l, err
+		}
+		for _, e := range found {
+			if node := e.Tags[reconcile.TagNode]; node != "" {
+				ids[ipam.InstanceID(node)] = true
+			}
+		}
+	}
+	names := sortedIDs(ids)
+	for part := range slices.Chunk(names, filterSize) {
+		if !ask.Full {
+			if err := c.enis(ctx, found, cluster, filter("tag:"+reconcile.TagNode, part...)); err != nil {
+				return l, err
+			}
+		}
+		if err := c.enis(ctx, found, filter("attachment.instance-id", part...)); err != nil {
+			return l, err
+		}
+		if err := c.instances(ctx, &l, part); err != nil {
+			return l, err
+		}
+	}
+	for _, e := range found {
+		l.ENIs = append(l.ENIs, e)
+	}
+	slices.SortFunc(l.ENIs, func(a, b reconcile.ENI) int { return cmp.Compare(a.ID, b.ID) })
+	if err := c.types(ctx, &l); err != nil {
+		return l, err
+	}
+	if ask.Network {
+		if err := c.networks(ctx, &l); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+func sortedIDs(ids map[ipam.InstanceID]bool) []string {
+	var all []string
+	for id := range ids {
+		all = append(all, string(id))
+	}
+	slices.Sort(all)
+	return all
+}
+
+func filter(name string, values ...string) types.Filter {
+	return types.Filter{Name: aws.String(name), Values: values}
+}
+
+// page takes a turn, makes one call of a list, with the SDK's retries, and tells of it.
+func page[T any](ctx context.Context, c *Client, action reconcile.Action, call func() (T, error)) (T, error) {
+	var none T
+	if err := c.pacer.wait(ctx, action, reconcile.ForWarm); err != nil {
+		return none, err
+	}
+	started := time.Now()
+	out, err := call()
+	if err != nil {
+		class, code, _ := c.classify(err, true)
+		if class == reconcile.Throttled {
+			c.pacer.throttled(action, code)
+		}
+		c.seen(action, code, time.Since(started))
+		return none, fmt.Errorf("cannot call %s: %w", action, err)
+	}
+	c.pacer.taken(action)
+	c.seen(action, "ok", time.Since(started))
+	return out, nil
+}
+
+func (c *Client) enis(ctx context.Context, into map[ipam.ENIID]reconcile.ENI, filters ...types.Filter) error {
+	pages := ec2.NewDescribeNetworkInterfacesPaginator(c.api, &ec2.DescribeNetworkInterfacesInput{
+		Filters: filters, MaxResults: aws.Int32(pageSize),
+	})
+	for pages.HasMorePages() {
+		out, err := page(ctx, c, describeENIs, func() (*ec2.DescribeNetworkInterfacesOutput, error) { return pages.NextPage(ctx) })
+		if err != nil {
+			return err
+		}
+		for _, n := range out.NetworkInterfaces {
+			e, err := eniOf(n)
+			if err != nil {
+				return err
+			}
+			into[e.ID] = e
+		}
+	}
+	return nil
+}
+
+func (c *Client) instances(ctx context.Context, l *reconcile.Listed, ids []string) error {
+	pages := ec2.NewDescribeInstancesPaginator(c.api, &ec2.DescribeInstancesInput{
+		Filters: []types.Filter{filter("instance-id", ids...)}, MaxResults: aws.Int32(pageSize),
+	})
+	for pages.HasMorePages() {
+		out, err := page(ctx, c, describeInstances, func() (*ec2.DescribeInstancesOutput, error) { return pages.NextPage(ctx) })
+		if err != nil {
+			return err
+		}
+		for _, r := range out.Reservations {
+			for _, i := range r.Instances {
+				l.Instances = append(l.Instances, instanceOf(i))
+			}
+		}
+	}
+	return nil
+}
+
+// types fills in the limits of the listed instances' types. They never change, so each type is asked for once.
+func (c *Client) types(ctx context.Context, l *reconcile.Listed) error {
+	var ask []string
+	c.mu.Lock()
+	for _, i := range l.Instances {
+		c.vpcs[i.VPC] = c.vpcs[i.VPC] || i.VPC != ""
+		if limits, ok := c.limits[i.Type]; ok {
+			l.Limits[i.Type] = limits
+		} else if i.Type != "" && !slices.Contains(ask, i.Type) {
+			ask = append(ask, i.Type)
+		}
+	}
+	c.mu.Unlock()
+	slices.Sort(ask)
+	for part := range slices.Chunk(ask, typePageSize) {
+		pages := ec2.NewDescribeInstanceTypesPaginator(c.api, &ec2.DescribeInstanceTypesInput{
+			Filters: []types.Filter{filter("instance-type", part...)}, MaxResults: aws.Int32(typePageSize),
+		})
+		for pages.HasMorePages() {
+			out, err := page(ctx, c, describeTypes, func() (*ec2.DescribeInstanceTypesOutput, error) { return pages.NextPage(ctx) })
+			if err != nil {
+				return err
+			}
+			c.mu.Lock()
+			for _, t := range out.InstanceTypes {
+				c.limits[string(t.InstanceType)] = limitsOf(t)
+				l.Limits[string(t.InstanceType)] = limitsOf(t)
+			}
+			c.mu.Unlock()
+		}
+	}
+	return nil
+}
+
+// networks lists the VPCs of all instances listed so far, and their subnets.
+func (c *Client) networks(ctx context.Context, l *reconcile.Listed) error {
+	var ids []string
+	c.mu.Lock()
+	for id, ok := range c.vpcs {
+		if ok {
+			ids = append(ids, id)
+		}
+	}
+	c.mu.Unlock()
+	slices.Sort(ids)
+	l.VPCs = map[string][]netip.Prefix{}
+	for part := range slices.Chunk(ids, filterSize) {
+		inside := []types.Filter{filter("vpc-id", part...)}
+		vpcs := ec2.NewDescribeVpcsPaginator(c.api, &ec2.DescribeVpcsInput{Filters: inside, MaxResults: aws.Int32(pageSize)})
+		for vpcs.HasMorePages() {
+			out, err := page(ctx, c, describeVPCs, func() (*ec2.DescribeVpcsOutput, error) { return vpcs.NextPage(ctx) })
+			if err != nil {
+				return err
+			}
+			for _, v := range out.Vpcs {
+				if l.VPCs[aws.ToString(v.VpcId)], err = networksOf(v); err != nil {
+					return err
+				}
+			}
+		}
+		subnets := ec2.NewDescribeSubnetsPaginator(c.api, &ec2.DescribeSubnetsInput{Filters: inside, MaxResults: aws.Int32(pageSize)})
+		for subnets.HasMorePages() {
+			out, err := page(ctx, c, describeSubnets, func() (*ec2.DescribeSubnetsOutput, error) { return subnets.NextPage(ctx) })
+			if err != nil {
+				return err
+			}
+			for _, s := range out.Subnets {
+				row, err := subnetOf(s)
+				if err != nil {
+					return err
+				}
+				l.Subnets = append(l.Subnets, row)
+			}
+		}
+	}
+	slices.SortFunc(l.Subnets, func(a, b reconcile.Subnet) int { return cmp.Compare(a.ID, b.ID) })
+	return nil
+}
