@@ -37,7 +37,7 @@ func insideCommand() *cobra.Command {
 		if err := json.NewDecoder(os.Stdin).Decode(&orders); err != nil {
 			return fmt.Errorf("cannot read the orders: %w", err)
 		}
-		results := []podResult{}
+		var results []podResult
 		switch args[0] {
 		case "ls":
 			results = records()

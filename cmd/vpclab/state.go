@@ -144,12 +144,15 @@ func processStart(pid int) string {
 	return fields[19]
 }
 
-// members counts the processes of the lab's process namespace.
+// members counts the living processes of the lab's process namespace. The dead may lie about for as long as this
+// machine's process 1 likes.
 func (s *state) members() int {
 	links, _ := filepath.Glob("/proc/[0-9]*/ns/pid")
 	count := 0
 	for _, link := range links {
-		if ns, err := os.Readlink(link); err == nil && ns == s.PIDs && s.PIDs != "" {
+		var pid int
+		ns, err := os.Readlink(link)
+		if _, scanned := fmt.Sscanf(link, "/proc/%d/", &pid); err == nil && scanned == nil && ns == s.PIDs && processStart(pid) != "" {
 			count++
 		}
 	}
