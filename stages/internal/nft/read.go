@@ -92,6 +92,23 @@ func (c *Conn) Set(table, name string) (SetState, error) {
 	return s, err
 }
 
+// Sets are the names of all sets and maps of a table; none when the table is not there.
+func (c *Conn) Sets(table string) ([]string, error) {
+	var a nfnl.Attrs
+	a.Text(unix.NFTA_SET_TABLE, table)
+	var all []string
+	err := c.dump("sets of table "+table, unix.NFT_MSG_GETSET, a, func() { all = nil }, func(m nfnl.Map) error {
+		if m.Text(unix.NFTA_SET_TABLE) == table && m.Uint32(unix.NFTA_SET_FLAGS)&unix.NFT_SET_ANONYMOUS == 0 {
+			all = append(all, m.Text(unix.NFTA_SET_NAME))
+		}
+		return nil
+	})
+	if errors.Is(err, ErrNotExist) {
+		return nil, nil
+	}
+	return all, err
+}
+
 // Element reads the element with this key; ErrNotExist when it, the set or the table is not there.
 func (c *Conn) Element(table, set string, key []byte) (Element, error) {
 	b := Batch{Table: table}

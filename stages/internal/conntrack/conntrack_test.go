@@ -1,0 +1,93 @@
+package conntrack
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/stages/internal/linktest"
+	"github.com/enichain/enichain/stages/internal/nfnl"
+	"github.com/enichain/enichain/test/need"
+)
+
+func TestFlushForgetsTheChosen(t *testing.T) {
+	need.Tool(t, "conntrack", "conntrack")
+	n := linktest.New(t)
+	n.Script(`
+		ip link set lo up
+		nft 'add table inet t; add chain inet t c { type filter hook output priority 0; }; add rule inet t c ct state new counter'`)
+	send := func(to string) {
+		n.Do(func(*link.Conn) {
+			c, err := net.Dial("udp", to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	for _, to := range []string{"127.0.0.1:53", "127.0.0.2:53", "127.0.0.1:54", "[::1]:53"} {
+		send(to)
+	}
+	n.Do(func(*link.Conn) {
+		c, err := nfnl.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var seen []string
+		count, err := Flush(c, unix.IPPROTO_UDP, 53, func(f Flow) bool {
+			seen = append(seen, f.To.String()+" "+f.From.String())
+			return f.To.Addr() != netip.MustParseAddr("127.0.0.2")
+		})
+		if err != nil || count != 2 {
+			t.Errorf("Flush = %d, %v, want 2", count, err)
+		}
+		for _, want := range []string{"127.0.0.1:53 127.0.0.1", "127.0.0.2:53 127.0.0.2", "[::1]:53 ::1"} {
+			if !strings.Contains(strings.Join(seen, "\n"), want) {
+				t.Errorf("Flush saw %q, not %q", seen, want)
+			}
+		}
+		if len(seen) != 3 {
+			t.Errorf("Flush asked about %q", seen)
+		}
+		for _, filtered := range []bool{true, false} { // as kernels of both ages answer
+			left, err := list(c, unix.AF_INET, unix.IPPROTO_UDP, 53, filtered)
+			if err != nil || len(left) != 1 || left[0].To.String() != "127.0.0.2:53" {
+				t.Errorf("left (filtered %v): %+v, %v", filtered, left, err)
+			}
+		}
+	})
+	if out := n.Run("conntrack", "-L", "-p", "udp", "--dport", "54"); !strings.Contains(out, "dport=54") {
+		t.Errorf("another port's flow is gone:\n%s", out)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	var ip, numbers, tup, list nfnl.Attrs
+	ip.Bytes(ipV4Src, []byte{127, 0, 0, 1})
+	ip.Bytes(ipV4Dst, []byte{127, 0, 0, 2})
+	numbers.Uint8(protoNumber, 17)
+	numbers.Uint16(protoDstPort, 53)
+	tup.Nest(tupleIP, ip)
+	tup.Nest(tupleProto, numbers)
+	list.Nest(attrOriginal, tup)
+	list.Nest(attrReply, tup)
+	f.Add([]byte(list))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		e, _, err := parse(b)
+		if err != nil {
+			return
+		}
+		again, _, err := parse(e.identity)
+		if err != nil || again.To != e.To {
+			t.Errorf("the flow to %v is named for deletion as one to %v, %v", e.To, again.To, err)
+		}
+	})
+}

@@ -1,0 +1,203 @@
+package portmapcompat
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net/netip"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/internal/conntrack"
+	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/stages/internal/nfnl"
+	"github.com/enichain/enichain/stages/internal/nft"
+	"github.com/enichain/enichain/stages/internal/numbers"
+)
+
+// kernel is the node's table.
+type kernel struct{ nft *nft.Conn }
+
+func openKernel() (kernel, error) {
+	c, err := nft.Open()
+	return kernel{c}, err
+}
+
+func (k kernel) close() { k.nft.Close() }
+
+// whole says whether the chains have all their rules, by two small questions: each counts what is in it and what jumps
+// to it.
+func (k kernel) whole(c config) (dnat, masq bool, err error) {
+	for _, part := range []struct {
+		t      nft.Table
+		jumps  int
+		result *bool
+	}{{c.dnat(), 2, &dnat}, {masquerade(), 0, &masq}} {
+		chain := part.t.Chains[0]
+		have, err := k.nft.Chain(numbers.TablePortmap, chain.Name)
+		if errors.Is(err, nft.ErrNotExist) {
+			continue
+		} else if err != nil {
+			return false, false, err
+		}
+		*part.result = int(have.Use) >= len(chain.Rules)+part.jumps
+	}
+	return dnat, masq, nil
+}
+
+// claim puts a container's elements in. Usually that is one transaction of elements that nobody has; where somebody
+// has one, it is looked at, and replaced only as it was seen (compare-and-swap by the ruleset's generation).
+func (k kernel) claim(ctx context.Context, c config, r *stages.Request, wants []want) error {
+	dnat, masq, err := k.whole(c)
+	if err != nil {
+		return err
+	}
+	if dnat && masq {
+		b := &nft.Batch{Table: numbers.TablePortmap}
+		for _, w := range wants {
+			b.Create(w.set, w.Element)
+		}
+		err := k.nft.Commit(b)
+		if err == nil || !errors.Is(err, nft.ErrExist) && !errors.Is(err, nft.ErrNotExist) {
+			return err
+		}
+	}
+	if !dnat && c.suffix() != "" {
+		if err := c.installConditions(ctx); err != nil {
+			return err
+		}
+	}
+	return k.nft.Transact(numbers.TablePortmap, func(b *nft.Batch) error { return k.replace(b, c, r, wants) })
+}
+
+func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want) error {
+	dnat, masq, err := k.whole(c)
+	if err != nil {
+		return err
+	}
+	if !dnat && c.suffix() == "" {
+		b.Install(c.dnat())
+	}
+	if !masq {
+		b.Install(masquerade())
+	}
+	for _, w := range wants {
+		have, err := k.nft.Element(numbers.TablePortmap, w.set, w.Key)
+		switch {
+		case errors.Is(err, nft.ErrNotExist):
+		case err != nil:
+			return err
+		case have.Comment == w.Comment && bytes.Equal(have.Data, w.Data):
+			continue
+		case w.port != nil && have.Comment != w.Comment && c.HostPortConflict == reject:
+			return stages.Errorf(stages.PortTaken, "host port %s for %s: %s holds it and leads it to %s; end that one, choose "+
+				`another port, or set hostPortConflict to "lastWins"`, w.port, r.Attachment, have.Comment, target(have.Data))
+		default:
+			b.Delete(w.set, have)
+		}
+		b.Create(w.set, w.Element)
+	}
+	return nil
+}
+
+// held is an element somebody has.
+type held struct {
+	set string
+	nft.Element
+}
+
+// release takes out the elements that drop chooses by their owners, and says which. Where there are none it reads and
+// deletes nothing: closing the socket after a deletion waits 5 to 10 ms. With table, the table goes with its last
+// element.
+func (k kernel) release(drop func(owner string) bool, table bool) ([]held, error) {
+	var gone []held
+	err := k.nft.Transact(numbers.TablePortmap, func(b *nft.Batch) error {
+		gone = nil
+		sets, err := k.nft.Sets(numbers.TablePortmap)
+		if err != nil {
+			return err
+		}
+		left := 0
+		for _, set := range sets {
+			all, err := k.nft.Elements(numbers.TablePortmap, set)
+			if errors.Is(err, nft.ErrNotExist) {
+				continue
+			} else if err != nil {
+				return err
+			}
+			for _, e := range all {
+				if !drop(e.Comment) {
+					left++
+					continue
+				}
+				gone = append(gone, held{set, e})
+				b.Delete(set, e)
+			}
+		}
+		if table && left == 0 && len(sets) > 0 {
+			b.DeleteTable()
+		}
+		return nil
+	})
+	return gone, err
+}
+
+// target reads where an element of a map of ports leads to.
+func target(data []byte) netip.AddrPort {
+	n := len(data) - 4 // a port fills four bytes
+	if n != 4 && n != 16 {
+		return netip.AddrPort{}
+	}
+	a, _ := netip.AddrFromSlice(data[:n])
+	return netip.AddrPortFrom(a, uint16(data[n])<<8|uint16(data[n+1]))
+}
+
+// udpPort reads the host's side of an element of a map of ports; ok is false for anything but a UDP port. The address
+// is invalid where every local one is meant.
+func (h held) udpPort() (host netip.AddrPort, ok bool) {
+	key := h.Key
+	var a netip.Addr
+	switch {
+	case strings.HasPrefix(h.set, setAddrPorts) && len(key) > 8:
+		a, _ = netip.AddrFromSlice(key[:len(key)-8])
+		key = key[len(key)-8:]
+	case strings.HasPrefix(h.set, setPorts) && len(key) == 8:
+	default:
+		return host, false
+	}
+	return netip.AddrPortFrom(a, uint16(key[4])<<8|uint16(key[5])), key[0] == unix.IPPROTO_UDP
+}
+
+// forgetFlows drops the tracked UDP flows to a host port that match chooses: their senders go on with the old
+// translation otherwise.
+func forgetFlows(host netip.AddrPort, match func(conntrack.Flow) bool) error {
+	c, err := nfnl.Open()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = conntrack.Flush(c, unix.IPPROTO_UDP, host.Port(), func(f conntrack.Flow) bool {
+		return (!host.Addr().IsValid() || f.To.Addr() == host.Addr()) && match(f)
+	})
+	return err
+}
+
+// localnet is the setting that lets 127.0.0.1 leave by the container's link, "" where nothing routes to it.
+func localnet(pod netip.Addr) (string, error) {
+	c, err := link.Open()
+	if err != nil {
+		return "", err
+	}
+	defer c.Close()
+	way, err := c.Lookup(link.Query{Dst: pod})
+	if err != nil {
+		return "", err
+	}
+	l, err := c.LinkByIndex(way.Link)
+	if err != nil {
+		return "", err
+	}
+	return "net/ipv4/conf/" + l.Name + "/route_localnet", nil
+}
