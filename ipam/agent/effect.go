@@ -23,12 +23,12 @@ type Effect struct {
 	Publish *ipam.Snapshot `json:"publish,omitempty"` // to the stream; the answer is its acknowledgement
 	Drain   bool           `json:"drain,omitempty"`   // publish what the outbox holds
 
-	ReadLinks bool  `json:"readLinks,omitempty"`
-	Prepare   *ENI  `json:"prepare,omitempty"`
-	Forget    *int  `json:"forget,omitempty"` // the ENI with this number is gone: its rules, table and chain go
-	Repair    []ENI `json:"repair,omitempty"` // of the whole base, with these ENIs in it
-	Survey    bool  `json:"survey,omitempty"`
-	Sweep     bool  `json:"sweep,omitempty"` // delete links that are down and ours
+	ReadLinks bool    `json:"readLinks,omitempty"`
+	Prepare   *ENI    `json:"prepare,omitempty"`
+	Forget    *int    `json:"forget,omitempty"` // the ENI with this number is gone: its rules, table and chain go
+	Repair    *Repair `json:"repair,omitempty"`
+	Survey    bool    `json:"survey,omitempty"`
+	Sweep     bool    `json:"sweep,omitempty"` // delete links that are down and ours
 
 	Note *Note `json:"note,omitempty"` // a line for the log
 }
@@ -48,6 +48,12 @@ type LinkState struct {
 type Fence struct {
 	Release ipam.Release `json:"release"`
 	Chosen  []Gone       `json:"chosen"`
+}
+
+// Repair is of the whole base with these ENIs in it, all that are ready. Empty: the pool file names none yet, and those
+// whose links say that they were prepared are meant.
+type Repair struct {
+	ENIs []ENI `json:"enis,omitempty"`
 }
 
 // Release ends the leases of attachments, as a DEL that never came would have.

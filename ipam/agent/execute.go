@@ -73,7 +73,7 @@ func (s *Shell) doKernel(ctx context.Context, e Effect) *Input {
 	case e.Prepare != nil:
 		return &Input{Prepared: &Prepared{N: e.Prepare.N, Attachment: e.Prepare.Attachment, Err: text(kernel.Prepare(ctx, *e.Prepare))}}
 	case e.Repair != nil:
-		what, err := kernel.Repair(ctx, e.Repair)
+		what, err := kernel.Repair(ctx, e.Repair.ENIs)
 		return &Input{Repaired: &Repaired{What: what, Err: text(err)}}
 	case e.Survey:
 		stale, err := s.survey(ctx)

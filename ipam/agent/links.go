@@ -81,7 +81,9 @@ func (c *Core) prepare(e ENI, s *eniState) {
 func (c *Core) detached(s *eniState) {
 	n := s.n
 	s.index, s.prepared, s.busy = 0, false, false
-	c.do(Effect{Forget: &n})
+	if n != 0 {
+		c.do(Effect{Forget: &n}) // the primary one's base is everybody's
+	}
 	c.record(ipam.Record{Verb: ipam.ENIDetached, ENI: s.eni})
 }
 

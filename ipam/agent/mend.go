@@ -58,9 +58,9 @@ func (c *Core) decideMend() {
 		return
 	}
 	m.at = 0
-	if enis := c.readyENIs(); len(enis) > 0 && !c.options.NoRepair {
+	if enis := c.readyENIs(); !c.options.NoRepair && (len(enis) > 0 || c.linksSayMore()) {
 		m.busy = true
-		c.do(Effect{Repair: enis})
+		c.do(Effect{Repair: &Repair{ENIs: enis}})
 	}
 }
 
@@ -73,6 +73,12 @@ func (c *Core) readyENIs() []ENI {
 		}
 	}
 	return ready
+}
+
+// linksSayMore is true when the pool file names no interface, because it was just made, and links of an earlier agent's
+// interfaces are there.
+func (c *Core) linksSayMore() bool {
+	return len(c.pool.ENIs) == 0 && slices.ContainsFunc(c.links.links, func(l Link) bool { return l.N >= 0 })
 }
 
 func (c *Core) repaired(r Repaired) {

@@ -289,6 +289,7 @@ func (w *walk) loseFile() {
 		return
 	}
 	w.say("the pool file is lost")
+	clear(w.cooled) // what cooled is known to the file alone: S6 does not reach over its loss
 	if err := os.Remove(w.config.PoolFile); err != nil {
 		w.t.Fatal(err)
 	}
