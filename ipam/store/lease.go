@@ -210,3 +210,11 @@ func (t *Tx) empty(now Now, r LeaseRequest, eligible []*ENI, ahead int) *EmptyEr
 	}
 	return e
 }
+
+// Lost are those of the addresses whose network interface is not in sight: unlisted, or without a link.
+func (t *Tx) Lost(addresses []netip.Addr) []netip.Addr {
+	return slices.DeleteFunc(slices.Clone(addresses), func(addr netip.Addr) bool {
+		a, ok := t.address(addr)
+		return ok && !a.Lost
+	})
+}
