@@ -22,6 +22,9 @@ type Stage struct{}
 
 var _ stages.Stage = Stage{}
 
+// New is the stage; it has no state of its own.
+func New() Stage { return Stage{} }
+
 // Contract declares the stage.
 func (Stage) Contract() contract.Contract { return declaration() }
 
