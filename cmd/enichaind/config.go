@@ -64,17 +64,19 @@ type (
 		Bytes Bytes    `yaml:"bytes"`
 	}
 	ReconcilerConfig struct {
-		Resync  Duration      `yaml:"resync"`
-		EC2     EC2Config     `yaml:"ec2"`
-		Cleanup CleanupConfig `yaml:"cleanup"`
+		DryRun  bool              `yaml:"dryRun"`
+		Resync  Duration          `yaml:"resync"`
+		EC2     EC2Config         `yaml:"ec2"`
+		Cleanup CleanupConfig     `yaml:"cleanup"`
+		Tags    map[string]string `yaml:"tags"`
 	}
 	EC2Config struct {
-		Share    float64  `yaml:"share"`
-		Deadline Duration `yaml:"deadline"`
+		Region string  `yaml:"region"`
+		Share  float64 `yaml:"share"`
 	}
 	CleanupConfig struct {
-		Every  Duration `yaml:"every"`
-		MinAge Duration `yaml:"minAge"`
+		MinAge   Duration `yaml:"minAge"`
+		PerRound int      `yaml:"perRound"`
 	}
 )
 
@@ -82,7 +84,7 @@ type (
 type Policy struct {
 	Name           string   `yaml:"name"`
 	UsePrimary     bool     `yaml:"usePrimary"`
-	Subnets        IDs      `yaml:"subnets"`
+	Subnets        Subnets  `yaml:"subnets"`
 	SecurityGroups IDs      `yaml:"securityGroups"`
 	Warm           Warm     `yaml:"warm"`
 	Cooldown       Duration `yaml:"cooldown"`
@@ -94,6 +96,10 @@ type Policy struct {
 type (
 	IDs struct {
 		IDs []string `yaml:"ids"`
+	}
+	Subnets struct {
+		IDs  []string          `yaml:"ids"`
+		Tags map[string]string `yaml:"tags"`
 	}
 	Warm struct {
 		Free    int `yaml:"free"`
@@ -107,7 +113,8 @@ type (
 		AtOnce int      `yaml:"atOnce"`
 	}
 	ENIs struct {
-		Max int `yaml:"max"`
+		Max         int    `yaml:"max"`
+		Description string `yaml:"description"`
 	}
 )
 

@@ -28,6 +28,17 @@ func TestParse(t *testing.T) {
 	}
 }
 
+// TestWarmENIs: asking for whole interfaces takes the place of the default number of addresses.
+func TestWarmENIs(t *testing.T) {
+	c, err := Parse([]byte("cluster: a\npools: [{warm: {enis: 1}, subnets: {tags: {a: b}}}]\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := c.Pools[0].Warm; w.Free != 0 || w.ENIs != 1 || c.Pools[0].Subnets.Tags["a"] != "b" || c.Pools[0].Name != "default" {
+		t.Errorf("pool %+v", c.Pools[0])
+	}
+}
+
 func TestParseNamesEveryFault(t *testing.T) {
 	tests := []struct {
 		name, text string

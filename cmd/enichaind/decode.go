@@ -20,7 +20,10 @@ func (f Faults) Error() string {
 }
 
 // Parse reads a configuration over the defaults. The error is Faults, or says that the text is no YAML.
-func Parse(text []byte) (Config, error) {
+func Parse(text []byte) (Config, error) { return parse(text, func(*Config) {}) }
+
+// parse lays what over gives on top, before all is judged.
+func parse(text []byte, over func(*Config)) (Config, error) {
 	var c Config
 	var faults Faults
 	for _, layer := range [][]byte{defaultYAML, text} {
@@ -32,6 +35,7 @@ func Parse(text []byte) (Config, error) {
 			faults = append(faults, decode(doc.Content[0], reflect.ValueOf(&c).Elem(), "")...)
 		}
 	}
+	over(&c)
 	faults = append(faults, c.validate()...)
 	if len(faults) > 0 {
 		return Config{}, faults
@@ -62,6 +66,11 @@ func decode(n *yaml.Node, v reflect.Value, path string) Faults {
 		return decodeStruct(n, v, path)
 	case reflect.Slice:
 		return decodeSlice(n, v, path)
+	case reflect.Map:
+		if n.Kind != yaml.MappingNode || n.Decode(v.Addr().Interface()) != nil {
+			return fault(n, path, "texts by their keys")
+		}
+		return nil
 	}
 	if n.Kind != yaml.ScalarNode || n.Decode(v.Addr().Interface()) != nil {
 		return fault(n, path, map[reflect.Kind]string{
@@ -97,6 +106,9 @@ func decodeStruct(n *yaml.Node, v reflect.Value, path string) Faults {
 			faults = append(faults, decode(n.Content[i+1], field, at)...)
 		}
 		seen[key.Value] = true
+	}
+	if warm, ok := v.Addr().Interface().(*Warm); ok && seen["enis"] && !seen["free"] {
+		warm.Free = 0 // who asks for interfaces does not also want the default number of addresses
 	}
 	return faults
 }

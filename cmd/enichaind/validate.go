@@ -40,9 +40,8 @@ func (c Config) validate() Faults {
 	}
 	lasts("kernel.repairDelay", c.Kernel.RepairDelay, time.Millisecond, 10*time.Second)
 	lasts("reconciler.resync", c.Reconciler.Resync, time.Second, time.Hour)
-	lasts("reconciler.ec2.deadline", c.Reconciler.EC2.Deadline, time.Second, time.Minute)
-	lasts("reconciler.cleanup.every", c.Reconciler.Cleanup.Every, 0, 24*time.Hour)
-	lasts("reconciler.cleanup.minAge", c.Reconciler.Cleanup.MinAge, 0, 24*time.Hour)
+	lasts("reconciler.cleanup.minAge", c.Reconciler.Cleanup.MinAge, time.Second, 24*time.Hour)
+	within("reconciler.cleanup.perRound", c.Reconciler.Cleanup.PerRound, 0, 1000)
 	lasts("bus.retain.age", c.Bus.Retain.Age, time.Minute, 90*24*time.Hour)
 	share := c.Reconciler.EC2.Share
 	check(share >= 0.1 && share <= 1, "reconciler.ec2.share is %g, but must be 0.1..1", share)
@@ -65,13 +64,25 @@ func (c Config) validateBus() Faults {
 	if !c.Has(RoleBus) && len(c.Bus.URLs) == 0 {
 		f = append(f, "bus.urls is empty, but without the role bus this daemon needs a hub to connect to")
 	}
+	if c.Has(RoleAgent) && c.Has(RoleReconciler) && !c.Has(RoleBus) && c.Bus.Credentials != "" {
+		f = append(f, "bus.credentials speak for one user of the hub, but roles agent and reconciler are two: run a daemon for each")
+	}
 	for i, u := range c.Bus.URLs {
 		if !strings.HasPrefix(u, "nats://") && !strings.HasPrefix(u, "tls://") {
 			f = append(f, fmt.Sprintf("bus.urls[%d] is %q, but must begin with nats:// or tls://", i, u))
 		}
 	}
+	if c.Bus.Credentials != "" && len(c.Bus.URLs) == 0 {
+		f = append(f, "bus.credentials names a key, but bus.urls names no hub that asks for it")
+	}
 	if c.Bus.Listen == "" {
+		if c.Bus.Users != "" {
+			f = append(f, "bus.users names a file, but without bus.listen nobody can come")
+		}
 		return f
+	}
+	if !c.Has(RoleBus) {
+		f = append(f, "bus.listen is set, but this daemon has not the role bus")
 	}
 	if _, _, err := net.SplitHostPort(c.Bus.Listen); err != nil {
 		f = append(f, fmt.Sprintf("bus.listen is %q, but must be host:port", c.Bus.Listen))
@@ -95,9 +106,11 @@ func (p Policy) validate(path string) Faults {
 		check(n >= 0 && n <= 100_000, "%s is %d, but must be 0..100000", key, n)
 	}
 	check(p.Warm.Maximum == 0 || p.Warm.Minimum <= p.Warm.Maximum, "warm.minimum is %d, above warm.maximum %d", p.Warm.Minimum, p.Warm.Maximum)
-	check(p.Release.AtOnce >= 1 && p.Release.AtOnce <= 64, "release.atOnce is %d, but must be 1..64", p.Release.AtOnce)
-	for key, d := range map[string]Duration{"cooldown": p.Cooldown, "release.window": p.Release.Window, "release.minAge": p.Release.MinAge} {
-		check(d >= 0 && time.Duration(d) <= 24*time.Hour, "%s is %s, but must be 0s..24h", key, time.Duration(d))
+	check(p.Release.AtOnce >= 1 && p.Release.AtOnce <= 16, "release.atOnce is %d, but must be 1..16", p.Release.AtOnce)
+	check(p.Warm.Free == 0 || p.Warm.ENIs == 0, "warm has free: %d and enis: %d, but only one of them may be set", p.Warm.Free, p.Warm.ENIs)
+	check(p.Cooldown >= 0 && time.Duration(p.Cooldown) <= 24*time.Hour, "cooldown is %s, but must be 0s..24h", time.Duration(p.Cooldown))
+	for key, d := range map[string]Duration{"release.window": p.Release.Window, "release.minAge": p.Release.MinAge} {
+		check(time.Duration(d) >= time.Second && time.Duration(d) <= 24*time.Hour, "%s is %s, but must be 1s..24h", key, time.Duration(d))
 	}
 	for _, id := range p.Subnets.IDs {
 		check(strings.HasPrefix(id, "subnet-"), "subnets.ids has %q, but a subnet's id begins with subnet-", id)

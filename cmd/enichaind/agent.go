@@ -1,0 +1,198 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/enichain/enichain/bus"
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/agent"
+	"github.com/enichain/enichain/ipam/imds"
+	"github.com/enichain/enichain/ipam/store"
+)
+
+// runAgent is the node's agent: who are we, a connection in that name, then the shell until ctx ends.
+func (d *daemon) runAgent(ctx context.Context) error {
+	if d.config.Kernel.Names {
+		d.writeNames()
+	}
+	id, ok := d.identify(ctx)
+	if !ok {
+		return nil
+	}
+	boot, err := store.BootID()
+	if err != nil {
+		return err
+	}
+	options := d.busOptions("")
+	options.Instance = id.Instance
+	c, err := bus.Connect(ctx, options)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	d.nodeBus.Store(c)
+	shell, err := agent.NewShell(agent.Config{
+		Instance: id.Instance, Type: id.Type, MaxPods: d.config.Pool.MaxPods, Boot: boot,
+		PoolFile: d.config.Pool.File, LedgerFile: d.config.Pool.Ledger, CacheDir: d.config.CNI.Results,
+		Bus: d.agentBus(c), Kernel: kernel{},
+		Options: agent.Options{Settle: time.Duration(d.config.Kernel.RepairDelay), NoRepair: !d.config.Kernel.Repair},
+		Log:     d.log.With("part", "agent"),
+	})
+	if err != nil {
+		return err
+	}
+	d.agent.Store(shell)
+	return shell.Run(ctx)
+}
+
+// Pauses between two questions to a metadata service that does not answer: at boot it may come late.
+const (
+	firstAsk = 500 * time.Millisecond
+	lastAsk  = 15 * time.Second
+	askLimit = 10 * time.Second // of one round of questions
+)
+
+// identify asks until there is an answer; false when ctx ended first.
+func (d *daemon) identify(ctx context.Context) (imds.Identity, bool) {
+	client := imds.New()
+	for pause := firstAsk; ; pause = min(2*pause, lastAsk) {
+		ask, cancel := context.WithTimeout(ctx, askLimit)
+		id, err := client.Identity(ask)
+		cancel()
+		if err == nil {
+			d.identity.Store(&id)
+			d.log.Info("this instance", "node", id.Instance, "type", id.Type, "zone", id.Zone, "primary", id.Primary)
+			return id, true
+		}
+		if ctx.Err() != nil {
+			return id, false
+		}
+		d.log.Warn("cannot learn who this instance is", "error", err, "retry", pause)
+		select {
+		case <-ctx.Done():
+			return id, false
+		case <-time.After(pause):
+		}
+	}
+}
+
+// toldBus is the agent's bus that also tells this daemon's own listeners.
+type toldBus struct {
+	*bus.Conn
+	told func(bus.Event)
+}
+
+var _ agent.Bus = toldBus{}
+
+// PublishEvent tells the bus, and on success people here.
+func (b toldBus) PublishEvent(ctx context.Context, node ipam.InstanceID, inc ipam.Inc, r ipam.Record) error {
+	if err := b.Conn.PublishEvent(ctx, node, inc, r); err != nil {
+		return err
+	}
+	b.told(bus.Event{ID: bus.EventID(inc, r.N), Instance: node, Record: r})
+	return nil
+}
+
+// agentBus is c alone where this daemon hears every node's events from the stream anyway.
+func (d *daemon) agentBus(c *bus.Conn) agent.Bus {
+	if d.seesFleet() {
+		return c
+	}
+	return toldBus{Conn: c, told: d.journal.add}
+}
+
+// followEvents keeps the journal filled from the stream.
+func (d *daemon) followEvents(ctx context.Context, c *bus.Conn) error {
+	since := time.Now().Add(-time.Hour)
+	for {
+		err := c.Events(ctx, bus.EventFilter{Since: since}, d.journal.add)
+		if err == nil {
+			return nil
+		}
+		d.log.Debug("cannot hear events yet", "error", err)
+		since = time.Now()
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// leasable is how many addresses a pod could get now.
+func leasable(s ipam.Snapshot) (n int) {
+	for _, e := range s.ENIs {
+		if e.Link {
+			n += e.Free + e.Leased
+		}
+	}
+	return n
+}
+
+// keepList installs the conflist once enough addresses are there, and again when it changes or vanishes. Before that
+// the node must not turn Ready; after it a full pool is healthy, so the list is never taken away.
+func (d *daemon) keepList(ctx context.Context) error {
+	if d.config.CNI.Conflist == "" {
+		return nil
+	}
+	const look, again = 100 * time.Millisecond, 10 * time.Second
+	wait := look
+	said := ""
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(wait):
+		}
+		shell := d.agent.Load()
+		if d.installed.Load() == nil && (shell == nil || leasable(shell.Status().Snapshot) < d.config.CNI.ReadyWhen) {
+			continue
+		}
+		wait = again
+		changed, err := installList(d.config.CNI.Conflist, d.config.CNI.ConfDir)
+		switch {
+		case err != nil:
+			if err.Error() != said {
+				d.log.Error("the list is not installed", "error", err)
+			}
+			said = err.Error()
+			continue
+		case changed:
+			d.log.Info("the list is installed", "list", d.config.CNI.Conflist, "folder", d.config.CNI.ConfDir)
+		}
+		said = ""
+		d.installed.Store(&d.config.CNI.Conflist)
+	}
+}
+
+// writeNames lets `ip rule` read like prose. A failure costs only that.
+func (d *daemon) writeNames() {
+	for path, text := range iprouteNames() {
+		if _, err := writeByRename(path, []byte(text)); err != nil {
+			d.log.Warn("our tables have no names in iproute2", "error", err)
+			return
+		}
+	}
+}
+
+// Numbers of docs/design.md, "One table each".
+const (
+	rtProtocol  = 233
+	rtPods      = 1000
+	mostENIs    = 127
+	iprouteHome = "/etc/iproute2"
+)
+
+// iprouteNames are the drop-ins by path.
+func iprouteNames() map[string]string {
+	tables := fmt.Sprintf("%d enichain-pods\n", rtPods)
+	for n := 1; n <= mostENIs; n++ {
+		tables += fmt.Sprintf("%d eni-%d\n", rtPods+n, n)
+	}
+	return map[string]string{
+		iprouteHome + "/rt_tables.d/enichain.conf": tables,
+		iprouteHome + "/rt_protos.d/enichain.conf": fmt.Sprintf("%d enichain\n", rtProtocol),
+	}
+}

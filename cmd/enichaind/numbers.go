@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/reconcile"
+	"github.com/enichain/enichain/stages"
+)
+
+// numbers are the daemon's metrics. What a part knows anyway is read when somebody asks (gather.go); what happens is
+// counted here. No pod is in a label, so their number is bounded by actions, codes, stages and nodes.
+type numbers struct {
+	registry *prometheus.Registry
+
+	stageDuration *prometheus.HistogramVec
+	stageErrors   *prometheus.CounterVec
+	lockWait      prometheus.Histogram
+	addWait       prometheus.Histogram
+	badLines      prometheus.Counter
+	called        *prometheus.HistogramVec
+	throttled     *prometheus.CounterVec
+	listed        *prometheus.HistogramVec
+	leader        prometheus.Gauge
+}
+
+var _ reconcile.Watch = (*numbers)(nil)
+
+// fromMillisecond are bucket bounds of 1 ms to 10 s, in seconds.
+func fromMillisecond() []float64 {
+	return []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10}
+}
+
+func newNumbers(d *daemon) *numbers {
+	histogram := func(name, help string, bounds []float64) prometheus.HistogramOpts {
+		return prometheus.HistogramOpts{Namespace: "enichain", Name: name, Help: help, Buckets: bounds}
+	}
+	counter := func(name, help string) prometheus.CounterOpts {
+		return prometheus.CounterOpts{Namespace: "enichain", Name: name, Help: help}
+	}
+	n := &numbers{
+		registry: prometheus.NewRegistry(),
+		stageDuration: prometheus.NewHistogramVec(histogram("stage_duration_seconds", "One run of a stage.", fromMillisecond()),
+			[]string{"stage", "command", "result"}),
+		stageErrors: prometheus.NewCounterVec(counter("stage_errors_total", "Runs of a stage that failed."),
+			[]string{"stage", "command", "token"}),
+		lockWait: prometheus.NewHistogram(histogram("pool_lock_wait_seconds", "Waiting for the pool file's lock, per run of eni-ipam.",
+			[]float64{.0001, .0002, .0005, .001, .002, .005, .01, .02, .05, .1, .5, 2})),
+		addWait: prometheus.NewHistogram(histogram("add_wait_seconds", "Waiting for an address, per ADD of eni-ipam.",
+			[]float64{.001, .01, .1, .5, 1, 2, 5, 10, 20, 60})),
+		badLines: prometheus.NewCounter(counter("flight_bad_lines_total", "Lines of the flight record that could not be read.")),
+		called: prometheus.NewHistogramVec(histogram("ec2_request_duration_seconds", "One call to EC2 that changes something.",
+			[]float64{.05, .1, .2, .5, 1, 2, 5, 10, 15}), []string{"action", "code"}),
+		throttled: prometheus.NewCounterVec(counter("ec2_throttled_total", "Calls that EC2 refused for their rate."), []string{"action"}),
+		listed: prometheus.NewHistogramVec(histogram("reconcile_duration_seconds", "Reading EC2's lists.",
+			[]float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60}), []string{"outcome"}),
+		leader: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "enichain", Name: "leader", Help: "1 while this reconciler leads."}),
+	}
+	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		&gatherer{daemon: d})
+	if d.config.Has(RoleAgent) {
+		n.registry.MustRegister(n.stageDuration, n.stageErrors, n.lockWait, n.addWait, n.badLines)
+	}
+	if d.config.Has(RoleReconciler) {
+		n.registry.MustRegister(n.called, n.throttled, n.listed, n.leader)
+	}
+	return n
+}
+
+func (n *numbers) handler() http.Handler {
+	return promhttp.HandlerFor(n.registry, promhttp.HandlerOpts{})
+}
+
+// flew counts one run of a stage.
+func (n *numbers) flew(f stages.Flight) {
+	result := "ok"
+	if f.Token != "" {
+		result = "error"
+		n.stageErrors.WithLabelValues(f.Stage, f.Command, string(f.Token)).Inc()
+	}
+	n.stageDuration.WithLabelValues(f.Stage, f.Command, result).Observe(float64(f.Took) / 1e6)
+	if f.Stage != "eni-ipam" {
+		return
+	}
+	n.lockWait.Observe(float64(f.Lock) / 1e6)
+	if f.Command == "ADD" {
+		n.addWait.Observe(float64(f.Wait) / 1e6)
+	}
+}
+
+// Called counts a call to EC2.
+func (n *numbers) Called(action reconcile.Action, code string, took time.Duration) {
+	n.called.WithLabelValues(string(action), code).Observe(took.Seconds())
+	if strings.Contains(code, "LimitExceeded") || strings.Contains(code, "Throttl") {
+		n.throttled.WithLabelValues(string(action)).Inc()
+	}
+}
+
+// Listed counts a complete list.
+func (n *numbers) Listed(outcome string, took time.Duration) {
+	n.listed.WithLabelValues(outcome).Observe(took.Seconds())
+}
+
+// Leading is 1 while this reconciler leads.
+func (n *numbers) Leading(leading bool) {
+	n.leader.Set(0)
+	if leading {
+		n.leader.Set(1)
+	}
+}
+
+// gatherer reads the parts when somebody asks.
+type gatherer struct{ daemon *daemon }
+
+var _ prometheus.Collector = (*gatherer)(nil)
+
+// Describe tells nothing: which of them there are depends on the roles and the nodes.
+func (*gatherer) Describe(chan<- *prometheus.Desc) {}
+
+// Collect tells all that is known now.
+func (g *gatherer) Collect(to chan<- prometheus.Metric) {
+	d := g.daemon
+	gauge := func(name, help string, value float64, labels ...string) {
+		emit(to, prometheus.GaugeValue, name, help, value, labels)
+	}
+	gauge("build_info", "The running version.", 1, "component", "enichaind", "version", version())
+	gauge("bus_connected", "1 while every connection to the bus stands.", number(d.busStatus().Connected))
+	if shell := d.agent.Load(); shell != nil {
+		s := shell.Status()
+		pools(gauge, s.Snapshot)
+		gauge("snapshot_age_seconds", "Since the bus acknowledged a snapshot; -1 before the first.", age(s.Published))
+		count := func(name, help string, value int, labels ...string) {
+			emit(to, prometheus.CounterValue, name, help, float64(value), labels)
+		}
+		count("kernel_repairs_total", "Times that something of ours was missing in the kernel and was put back.", s.Repairs)
+		count("bus_publish_total", "Snapshots told to the bus.", s.Publishes, "kind", "snapshot", "result", "ok")
+		count("bus_publish_total", "Snapshots told to the bus.", s.Failures, "kind", "snapshot", "result", "error")
+	}
+	if shell := d.reconciler.Load(); shell != nil {
+		if p := d.picture(context.Background()); p != nil {
+			fleet(gauge, *p)
+		}
+	}
+}
+
+type emitter func(name, help string, value float64, labels ...string)
+
+func emit(to chan<- prometheus.Metric, kind prometheus.ValueType, name, help string, value float64, labels []string) {
+	var names, values []string
+	for i := 0; i+1 < len(labels); i += 2 {
+		names, values = append(names, labels[i]), append(values, labels[i+1])
+	}
+	to <- prometheus.MustNewConstMetric(prometheus.NewDesc("enichain_"+name, help, names, nil), kind, value, values...)
+}
+
+// pools tells a node's own pool. Counts of a snapshot are not apart by family, so there is no such label yet.
+func pools(gauge emitter, s ipam.Snapshot) {
+	byPool, waiting, enis := map[string]map[string]int{}, "default", map[string]int{}
+	for _, e := range s.ENIs {
+		if byPool[e.Pool] == nil {
+			byPool[e.Pool] = map[string]int{}
+		}
+		waiting = e.Pool
+		enis[e.Pool]++
+		for state, n := range states(e) {
+			byPool[e.Pool][state] += n
+		}
+	}
+	for pool, counts := range byPool {
+		for state, n := range counts {
+			gauge("pool_addresses", "Addresses of the pool by state; leased has the lost ones in it.", float64(n), "pool", pool, "state", state)
+		}
+		gauge("enis", "Network interfaces of the pool.", float64(enis[pool]), "pool", pool, "state", "attached")
+	}
+	gauge("pods_waiting", "Pods that wait for an address.", float64(s.Waiting), "pool", waiting)
+}
+
+func states(e ipam.ENISummary) map[string]int {
+	return map[string]int{"pending": e.Pending, "free": e.Free, "leased": e.Leased, "lost": e.Lost, "cooling": e.Cooling,
+		"fenced": len(e.Fenced), "held": e.Held}
+}
+
+// fleet tells of every node from one place, so that nodes need no port.
+func fleet(gauge emitter, p reconcile.Picture) {
+	for _, n := range p.Nodes {
+		for state, count := range n.Counts {
+			gauge("node_pool_addresses", "Addresses of a node by state.", float64(count), "node", string(n.Instance), "state", string(state))
+		}
+		gauge("node_pods_waiting", "Pods of a node that wait for an address.", float64(n.Waiting), "node", string(n.Instance))
+		gauge("node_silent_seconds", "Since a node's newest snapshot.", n.Silent.Seconds(), "node", string(n.Instance))
+	}
+	for _, s := range p.Subnets {
+		gauge("subnet_free_addresses", "Free addresses of a subnet.", float64(s.Free), "subnet", string(s.ID), "zone", s.Zone)
+		if s.Refused != "" {
+			gauge("subnet_blocked_seconds", "Until a subnet is asked again.", s.Blocked.Seconds(), "subnet", string(s.ID), "reason", s.Refused)
+		}
+	}
+	gauge("orphan_enis", "Network interfaces of ours that no node has.", float64(p.Orphans))
+}
+
+func number(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func age(at time.Time) float64 {
+	if at.IsZero() {
+		return -1
+	}
+	return time.Since(at).Seconds()
+}
