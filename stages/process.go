@@ -27,6 +27,13 @@ const (
 	FlightPath = "/run/enichain/flight.jsonl"
 )
 
+// Release is the version that the build wrote in (go build -ldflags "-X …/stages.Release=v0.1.0"). It is told in VERSION
+// under ReleaseKey, so that mixed installations can be seen.
+var Release = "development"
+
+// ReleaseKey is the member of a VERSION answer that carries Release.
+const ReleaseKey = "io.enichain/release"
+
 // Process is what a stage knows of the world around it. Tests give their own.
 type Process struct {
 	Getenv         func(string) string
@@ -61,8 +68,8 @@ func Run(ctx context.Context, p Process, name string, s Stage) (exit int) {
 	}()
 	switch c.request.Command {
 	case "":
-		fmt.Fprintf(p.Stderr, "%s is a CNI plugin: a container runtime runs it, and cnitool by hand.\n"+
-			"CNI versions: %s\n", name, strings.Join(Versions(), ", "))
+		fmt.Fprintf(p.Stderr, "%s %s is a CNI plugin: a container runtime runs it, and cnitool by hand.\n"+
+			"CNI versions: %s\n", name, Release, strings.Join(Versions(), ", "))
 		return 0
 	case cmdVersion:
 		return c.version()
@@ -94,7 +101,7 @@ func (c *call) version() int {
 	}
 	declared.Capabilities = append([]string{}, declared.Capabilities...)
 	answer, err := json.Marshal(map[string]any{
-		"cniVersion": inside, "supportedVersions": Versions(), contract.Key: declared,
+		"cniVersion": inside, "supportedVersions": Versions(), contract.Key: declared, ReleaseKey: Release,
 	})
 	if err != nil {
 		return c.fail(Errorf(Bug, "cannot encode the contract of %s: %w", c.name, err))

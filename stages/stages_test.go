@@ -314,7 +314,7 @@ func TestVersion(t *testing.T) {
 	o := run(t, &spy{}, map[string]string{"CNI_COMMAND": "VERSION", "CNI_NETNS": "dummy", "CNI_PATH": "dummy"}, "garbage")
 	want := `{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"],` +
 		`"io.enichain/contract":{"v":1,"requires":[],"adds":["ips"],"exclusive":[],"capabilities":[],"delegates":"ipam?",` +
-		`"keys":{"mtu":"integer 0..65535"}}}`
+		`"keys":{"mtu":"integer 0..65535"}},"io.enichain/release":"development"}`
 	if diff := cmp.Diff(value(t, want), value(t, o.stdout)); diff != "" || o.exit != 0 {
 		t.Errorf("exit %d (-want +got)\n%s", o.exit, diff)
 	}

@@ -1,9 +1,16 @@
 package main
 
-import "runtime/debug"
+import (
+	"runtime/debug"
 
-// version is the module's version, or the commit that this program was built from.
+	"github.com/enichain/enichain/stages"
+)
+
+// version is what the build wrote in, or the module's version, or the commit that this program was built from.
 func version() string {
+	if stages.Release != "development" {
+		return stages.Release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

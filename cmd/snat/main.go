@@ -1,0 +1,10 @@
+// Command snat is a CNI stage: packets that leave the VPC get the node's primary address. stages/snat/README.md is its
+// manual.
+package main
+
+import (
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/snat"
+)
+
+func main() { stages.Main("snat", snat.New()) }
