@@ -50,8 +50,7 @@ type Fence struct {
 	Chosen  []Gone       `json:"chosen"`
 }
 
-// Repair is of the whole base with these ENIs in it, all that are ready. Empty: the pool file names none yet, and those
-// whose links say that they were prepared are meant.
+// Repair is of the whole base with these ENIs in it: all whose links are there, and at least one.
 type Repair struct {
 	ENIs []ENI `json:"enis,omitempty"`
 }

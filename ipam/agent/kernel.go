@@ -16,7 +16,8 @@ type Kernel interface {
 	// Prepare makes link, table, rules and sysctls of one ENI what they must be. nil: they are.
 	Prepare(ctx context.Context, e ENI) error
 	// Repair looks at the whole base with these ENIs in it and puts back what is missing, saying what that was in words
-	// people can read ("3 rules", "route to 10.0.1.7"). nil means the interfaces whose links say that they were prepared.
+	// people can read ("3 rules", "route to 10.0.1.7"). enis is the complete list and never empty: what belongs
+	// to other interfaces may go.
 	Repair(ctx context.Context, enis []ENI) (repaired []string, err error)
 	// Forget removes what Prepare made for number n. Its link may be gone.
 	Forget(ctx context.Context, n int) error

@@ -58,27 +58,22 @@ func (c *Core) decideMend() {
 		return
 	}
 	m.at = 0
-	if enis := c.readyENIs(); !c.options.NoRepair && (len(enis) > 0 || c.linksSayMore()) {
+	if enis := c.presentENIs(); len(enis) > 0 && !c.options.NoRepair {
 		m.busy = true
 		c.do(Effect{Repair: &Repair{ENIs: enis}})
 	}
 }
 
-// readyENIs are those whose state in the kernel is ours to keep.
-func (c *Core) readyENIs() []ENI {
-	var ready []ENI
+// presentENIs are all whose links are there, those too that could not be prepared yet: Repair takes away what belongs
+// to others.
+func (c *Core) presentENIs() []ENI {
+	var present []ENI
 	for _, e := range c.pool.ENIs {
-		if s := c.links.enis[e.Attachment]; s != nil && s.prepared {
-			ready = append(ready, e)
+		if s := c.links.enis[e.Attachment]; s != nil && s.index != 0 {
+			present = append(present, e)
 		}
 	}
-	return ready
-}
-
-// linksSayMore is true when the pool file names no interface, because it was just made, and links of an earlier agent's
-// interfaces are there.
-func (c *Core) linksSayMore() bool {
-	return len(c.pool.ENIs) == 0 && slices.ContainsFunc(c.links.links, func(l Link) bool { return l.N >= 0 })
+	return present
 }
 
 func (c *Core) repaired(r Repaired) {
