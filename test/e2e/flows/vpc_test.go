@@ -1,0 +1,301 @@
+// Package flows_test sends packets: the flows that pods of a node with two network interfaces have, over the real
+// stages' binaries and behind a router that drops what a VPC drops.
+package flows_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/containernetworking/cni/libcni"
+	"github.com/containernetworking/cni/pkg/invoke"
+	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/enichain/enichain/stages/routedveth"
+	"github.com/enichain/enichain/test/lab/fabric"
+	"github.com/enichain/enichain/test/need"
+)
+
+// addresses are those of one family; the names are the words of the flows.
+type addresses struct {
+	family          string
+	node, eni       string // primary addresses of the node's network interfaces 0 and 1
+	p0, p1, p2      string // pods; p0 on 0, p1 and p2 on 1
+	host, remote    string // a host in the VPC and a pod on it
+	client, web     string // outside the VPC: by a private way, and behind the internet gateway
+	asWeb           string // how the node is seen from there
+	dns             string // a node-local resolver
+	toRemote, toP0  string // ClusterIPs
+	toP1            string
+	gateway0        string
+	gateway1        string
+	networks        []string
+	subnets         []string
+	clientNet       string
+	webNet          string
+	public          map[string]string
+	localhostToPort bool
+}
+
+var four = addresses{
+	family: "ip",
+	node:   "10.0.0.10", eni: "10.0.1.20",
+	p0: "10.0.0.11", p1: "10.0.1.21", p2: "10.0.1.22",
+	host: "10.0.2.30", remote: "10.0.2.31",
+	client: "192.168.100.10", web: "203.0.113.10", asWeb: "198.51.100.1",
+	dns:      "169.254.20.10",
+	toRemote: "10.96.0.10", toP0: "10.96.0.11", toP1: "10.96.0.12",
+	gateway0: "10.0.0.1", gateway1: "10.0.1.1",
+	networks: []string{"10.0.0.0/16"}, subnets: []string{"10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"},
+	clientNet: "192.168.100.0/24", webNet: "203.0.113.0/24",
+	public:          map[string]string{"10.0.0.10": "198.51.100.1"},
+	localhostToPort: true,
+}
+
+// world is the VPC with the node under test, a second instance and two hosts outside.
+type world struct {
+	t      *testing.T
+	a      addresses
+	fabric *fabric.Fabric
+	node   *fabric.Node
+	other  *fabric.Node
+	client *fabric.Node
+	web    *fabric.Node
+	bin    string
+	cni    *libcni.CNIConfig
+	list   *libcni.NetworkConfigList
+}
+
+const (
+	mac0, mac1 = "02:00:00:00:00:10", "02:00:00:00:00:20"
+	macOther   = "02:00:00:00:00:30"
+)
+
+func newWorld(t *testing.T, a addresses) *world {
+	t.Helper()
+	need.NetAdmin(t)
+	need.Tool(t, "nft", "nftables")
+	need.Tool(t, "ip", "iproute2")
+	f, err := fabric.Up(t.Context(), fabric.Config{Networks: prefixes(a.networks), Subnets: prefixes(a.subnets)})
+	must(t, err)
+	t.Cleanup(func() { must(t, f.Close()) })
+	w := &world{t: t, a: a, fabric: f, bin: binaries(t)}
+	w.node, w.other = w.instance("node-1"), w.instance("node-2")
+	w.attach("node-1", 0, mac0, a.public, a.node, a.p0)
+	w.attach("node-1", 1, mac1, nil, a.eni, a.p1, a.p2)
+	w.attach("node-2", 0, macOther, nil, a.host, a.remote)
+	w.client, err = f.Outside(t.Context(), "client", netip.MustParsePrefix(a.clientNet), netip.MustParseAddr(a.client))
+	must(t, err)
+	w.web, err = f.Outside(t.Context(), fabric.Internet, netip.MustParsePrefix(a.webNet), netip.MustParseAddr(a.web))
+	must(t, err)
+	w.sh(w.other, "ip address add "+a.remote+" dev eth0")
+	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip address add "+a.dns+" dev nodelocaldns")
+	w.prepare()
+	w.cni = libcni.NewCNIConfigWithCacheDir([]string{w.bin}, t.TempDir(), &inside{node: w.node})
+	return w
+}
+
+func (w *world) instance(name string) *fabric.Node {
+	w.t.Helper()
+	n, err := w.fabric.Instance(w.t.Context(), name)
+	must(w.t, err)
+	return n
+}
+
+func (w *world) attach(node string, device int, mac string, public map[string]string, of ...string) {
+	w.t.Helper()
+	hw, err := net.ParseMAC(mac)
+	must(w.t, err)
+	i := fabric.Interface{ID: fmt.Sprintf("eni-%s-%d", node, device), Device: device, MAC: hw, Boot: device == 0,
+		Public: map[netip.Addr]netip.Addr{}}
+	for _, a := range of {
+		i.Addresses = append(i.Addresses, netip.MustParseAddr(a))
+	}
+	for private, known := range public {
+		i.Public[netip.MustParseAddr(private)] = netip.MustParseAddr(known)
+	}
+	must(w.t, w.fabric.Attach(w.t.Context(), node, i))
+}
+
+// prepare does what the agent does when the network interfaces are attached.
+func (w *world) prepare() {
+	w.t.Helper()
+	must(w.t, w.node.Do(func() error {
+		for _, e := range w.enis() {
+			if err := routedveth.Prepare(w.t.Context(), e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+func (w *world) enis() []routedveth.ENI {
+	one := routedveth.ENI{N: 1, MAC: mac1}
+	one.Primary, one.Gateway = netip.MustParseAddr(w.a.eni), netip.MustParseAddr(w.a.gateway1)
+	if one.Primary.Is6() {
+		one.Primary6, one.Gateway6 = one.Primary, one.Gateway
+		one.Primary, one.Gateway = netip.Addr{}, netip.Addr{}
+	}
+	return []routedveth.ENI{{N: 0, MAC: mac0}, one}
+}
+
+// stages are the list behind the first stage; without those named in leaving.
+func (w *world) load(leaving ...string) {
+	w.t.Helper()
+	plugins := []map[string]any{
+		{"type": "given", "results": w.results()},
+		{"type": "routed-veth"},
+		{"type": "snat"},
+		{"type": "portmap-compat", "capabilities": map[string]bool{"portMappings": true}},
+	}
+	kept := plugins[:0]
+	for _, p := range plugins {
+		if !strings.Contains(strings.Join(leaving, " "), p["type"].(string)) {
+			kept = append(kept, p)
+		}
+	}
+	text, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "enichain", "plugins": kept})
+	must(w.t, err)
+	w.list, err = libcni.NetworkConfFromBytes(text)
+	must(w.t, err)
+}
+
+// results are eni-ipam's answers, as the design has them.
+func (w *world) results() map[string]any {
+	all := map[string]any{}
+	for pod, on := range map[string]struct{ address, link, mac string }{
+		"p0": {w.a.p0, "eth0", mac0}, "p1": {w.a.p1, "eth1", mac1}, "p2": {w.a.p2, "eth1", mac1},
+	} {
+		a := netip.MustParseAddr(on.address)
+		hop, everything := "169.254.1.1", "0.0.0.0/0"
+		if a.Is6() {
+			hop, everything = "fe80::1", "::/0"
+		}
+		routes := []map[string]string{{"dst": everything}}
+		for _, n := range w.a.networks {
+			routes = append(routes, map[string]string{"dst": n})
+		}
+		all[pod] = map[string]any{
+			"cniVersion": "1.0.0", "interfaces": []map[string]string{{"name": on.link, "mac": on.mac}}, "routes": routes,
+			"ips": []map[string]any{{"address": netip.PrefixFrom(a, a.BitLen()).String(), "gateway": hop, "interface": 0}},
+		}
+	}
+	return all
+}
+
+func (w *world) runtime(pod string, ports ...port) *libcni.RuntimeConf {
+	rt := &libcni.RuntimeConf{ContainerID: pod, NetNS: "/run/netns/" + pod, IfName: "eth0",
+		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", pod}}}
+	if len(ports) > 0 {
+		rt.CapabilityArgs = map[string]any{"portMappings": ports}
+	}
+	return rt
+}
+
+// port is a mapping as containerd sends it.
+type port struct {
+	HostPort, ContainerPort int
+	Protocol, HostIP        string
+}
+
+// add makes the pod's namespace and runs the chain.
+func (w *world) add(pod string, ports ...port) {
+	w.t.Helper()
+	w.sh(w.node, "ip netns add "+pod+"; ip -n "+pod+" link set lo up")
+	if _, err := w.cni.AddNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...)); err != nil {
+		w.t.Fatalf("ADD of %s: %v", pod, err)
+	}
+	if err := w.cni.CheckNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...)); err != nil {
+		w.t.Fatalf("CHECK of %s: %v", pod, err)
+	}
+}
+
+func (w *world) del(pod string, ports ...port) {
+	w.t.Helper()
+	if err := w.cni.DelNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...)); err != nil {
+		w.t.Fatalf("DEL of %s: %v", pod, err)
+	}
+}
+
+func (w *world) sh(n *fabric.Node, script string) string {
+	w.t.Helper()
+	out, err := n.Exec(w.t.Context(), "sh", "-euc", script)
+	must(w.t, err)
+	return out
+}
+
+// drops are the wrong sources that the router has seen so far.
+func (w *world) drops() int { return w.fabric.Dropped()[fabric.WrongSource] }
+
+// inside runs plugins in the node, as its container runtime would.
+type inside struct {
+	node *fabric.Node
+	version.PluginDecoder
+}
+
+var _ invoke.Exec = (*inside)(nil)
+
+// FindInPath implements invoke.Exec.
+func (*inside) FindInPath(plugin string, paths []string) (string, error) {
+	return invoke.FindInPath(plugin, paths)
+}
+
+// ExecPlugin implements invoke.Exec.
+func (e *inside) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
+	cmd := e.node.Command(ctx, path)
+	var words strings.Builder
+	cmd.Env, cmd.Stdin, cmd.Stderr = environ, strings.NewReader(string(stdin)), &words
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: %s%s", filepath.Base(path), err, out, words.String())
+	}
+	return out, nil
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "enichain-flows-")
+	if err != nil {
+		return "", err
+	}
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat")
+	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return dir, fmt.Errorf("cannot build the stages: %w\n%s", err, out)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return dir, err
+	}
+	return dir, os.Symlink(self, filepath.Join(dir, "given"))
+})
+
+// binaries is a folder with the stages, built once.
+func binaries(t *testing.T) string {
+	t.Helper()
+	dir, err := build()
+	must(t, err)
+	return dir
+}
+
+func prefixes(of []string) (out []netip.Prefix) {
+	for _, p := range of {
+		out = append(out, netip.MustParsePrefix(p))
+	}
+	return out
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
