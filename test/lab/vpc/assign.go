@@ -251,6 +251,7 @@ func (w *World) reassign(c *call, s *subnet, addrs []netip.Addr) *Error {
 
 // rewrite puts a changed interface into the books from the call's effect on, and tells the kernel side.
 func (w *World) rewrite(c *call, n NetworkInterface) {
+	c.effect = w.notBefore(n.ID, c.effect)
 	w.put(c.effect, n.ID, &n)
 	if n.Attachment != nil {
 		w.later(pending{at: c.effect, kind: AddressesChanged, instance: n.Attachment.Instance, eni: n.ID})
@@ -281,7 +282,7 @@ func (r UnassignPrivateIpAddresses) call(w *World, c *call) (Output, *Error) {
 	n = n.clone()
 	n.Secondary = slices.DeleteFunc(n.Secondary, func(a netip.Addr) bool { return slices.Contains(r.Addresses, a) })
 	n.Prefixes = slices.DeleteFunc(n.Prefixes, func(p netip.Prefix) bool { return slices.Contains(r.Prefixes, p) })
-	w.subnets[n.Subnet].release(c.effect, r.Addresses, r.Prefixes)
 	w.rewrite(c, n)
+	w.subnets[n.Subnet].release(c.effect, r.Addresses, r.Prefixes)
 	return Done{}, nil
 }

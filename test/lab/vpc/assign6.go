@@ -53,7 +53,7 @@ func (r UnassignIpv6Addresses) call(w *World, c *call) (Output, *Error) {
 	n = n.clone()
 	n.IPv6 = slices.DeleteFunc(n.IPv6, func(a netip.Addr) bool { return slices.Contains(r.Addresses, a) })
 	n.IPv6Prefixes = slices.DeleteFunc(n.IPv6Prefixes, func(p netip.Prefix) bool { return slices.Contains(r.Prefixes, p) })
-	w.subnets[n.Subnet].release(c.effect, r.Addresses, r.Prefixes)
 	w.rewrite(c, n)
+	w.subnets[n.Subnet].release(c.effect, r.Addresses, r.Prefixes)
 	return UnassignIpv6AddressesOutput{ID: n.ID, Addresses: slices.Clone(r.Addresses), Prefixes: slices.Clone(r.Prefixes)}, nil
 }

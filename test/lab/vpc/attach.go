@@ -31,6 +31,7 @@ func (r AttachNetworkInterface) call(w *World, c *call) (Output, *Error) {
 	if err := dryRun(r.Dry); err != nil {
 		return nil, err
 	}
+	c.effect = w.notBefore(n.ID, c.effect)
 	n = w.join(c.now, n.clone(), i, Attachment{Instance: i.ID, Device: r.Device, Card: r.Card, Since: c.now, AttachedAt: c.effect})
 	return AttachNetworkInterfaceOutput{AttachmentID: n.Attachment.ID, Card: r.Card}, nil
 }
@@ -120,6 +121,7 @@ func (w *World) part(at time.Time, n NetworkInterface) {
 	if end := n.Attachment.DetachedAt; !end.IsZero() && end.Before(at) {
 		return
 	}
+	at = w.notBefore(n.ID, at)
 	n = n.clone()
 	n.Attachment.DetachedAt = at
 	last := n.clone()

@@ -38,6 +38,7 @@ func (w *World) Call(now time.Time, caller string, request Request) (Response, *
 	err := w.admit(now, action, request)
 	if err == nil {
 		r.Output, err = request.call(w, c)
+		r.Effect = c.effect
 	} else if err.Code == CodeThrottled || err.Code == CodeUnauthorized {
 		r.Answered = now
 	}

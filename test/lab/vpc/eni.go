@@ -244,6 +244,7 @@ func (r DeleteNetworkInterface) call(w *World, c *call) (Output, *Error) {
 	if err := dryRun(r.Dry); err != nil {
 		return nil, err
 	}
+	c.effect = w.notBefore(n.ID, c.effect)
 	w.bury(c.effect, n)
 	return Done{}, nil
 }
@@ -259,6 +260,7 @@ func (w *World) inUse(id string) *Error {
 // bury deletes an interface from an instant on.
 func (w *World) bury(at time.Time, n NetworkInterface) {
 	s := w.subnets[n.Subnet]
+	at = w.notBefore(n.ID, at)
 	s.release(at, append(n.Addresses(), n.IPv6...), append(slices.Clone(n.Prefixes), n.IPv6Prefixes...))
 	w.put(at, n.ID, nil)
 }

@@ -75,6 +75,7 @@ func (w *World) AddInstance(now time.Time, l Launch) (Instance, NetworkInterface
 // join attaches an interface in the books.
 func (w *World) join(now time.Time, n NetworkInterface, i *instance, a Attachment) NetworkInterface {
 	a.ID = w.id("eni-attach")
+	a.AttachedAt = w.notBefore(n.ID, a.AttachedAt)
 	n.Attachment = &a
 	w.put(now, n.ID, &n)
 	t := w.enis[n.ID]

@@ -35,12 +35,13 @@ func (t *timeline) view(at time.Time) *NetworkInterface {
 	return nil
 }
 
-// add appends a version. One that would precede the last one takes its time: effects keep the order of acceptance.
-func (t *timeline) add(at time.Time, n *NetworkInterface) {
-	if last := len(t.versions) - 1; last >= 0 && at.Before(t.versions[last].at) {
-		at = t.versions[last].at
+// notBefore is the earliest instant from a wanted one on at which an interface can change: the effects of calls on it
+// keep the order in which the calls were accepted.
+func (w *World) notBefore(id string, at time.Time) time.Time {
+	if t := w.enis[id]; t != nil && at.Before(t.versions[len(t.versions)-1].at) {
+		return t.versions[len(t.versions)-1].at
 	}
-	t.versions = append(t.versions, version{at, n})
+	return at
 }
 
 // forget drops what no view reaches any more.
@@ -80,6 +81,7 @@ func (w *World) purge() {
 
 // put adds a version of an interface from an instant on, and keeps the books that depend on it.
 func (w *World) put(at time.Time, id string, n *NetworkInterface) {
+	at = w.notBefore(id, at)
 	t := w.enis[id]
 	if t == nil {
 		t = &timeline{}
@@ -97,7 +99,7 @@ func (w *World) put(at time.Time, id string, n *NetworkInterface) {
 	} else {
 		w.usage[n.VPC] += units(n)
 	}
-	t.add(at, n)
+	t.versions = append(t.versions, version{at, n})
 }
 
 // units is the network address usage of an interface (VPC guide, "Network Address Usage"): of one that is attached, one
