@@ -252,6 +252,9 @@ func TestFilesThatAreRefused(t *testing.T) {
 
 // TestRandomDamage flips bytes anywhere: whatever happens, it is an answer or an error, not a crash or a hang.
 func TestRandomDamage(t *testing.T) {
+	if raced {
+		return
+	}
 	p := storetest.New(t, storetest.ENI(0, 60))
 	text, err := os.ReadFile(p.Path())
 	if err != nil {

@@ -81,7 +81,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 		return l, stages.Errorf(stages.Kernel, "no address for %s: %w", whom(q.r), err)
 	}
 	defer bell.Close()
-	deadline := store.ReadClock().After(q.conf.Wait)
+	deadline := q.stage.now().After(q.conf.Wait)
 	waiting := time.Now()
 	defer func() { q.r.Waited.Pool += time.Since(waiting) }()
 	for {
@@ -89,7 +89,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 		if err != nil || q.last == nil {
 			return l, err
 		}
-		now := store.ReadClock()
+		now := q.stage.now()
 		if now.Boot >= deadline || ctx.Err() != nil || agentState(agentLock(q.conf.PoolFile)) != agentWell {
 			return l, q.giveUp()
 		}
@@ -106,7 +106,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 // try is one transaction; with a deadline it takes a ticket when there is nothing.
 func (q *queue) try(ctx context.Context, deadline ipam.Instant) (l store.Lease, err error) {
 	err = q.stage.update(ctx, q.r, q.file, func(t *store.Tx) error {
-		now := store.ReadClock()
+		now := q.stage.now()
 		q.last, q.request.Took = nil, time.Since(q.began)
 		var err error
 		l, err = t.Lease(now, q.request)
@@ -156,7 +156,7 @@ func (q *queue) giveUp() error {
 	defer cancel()
 	q.request.Took = time.Since(q.began)
 	_ = q.stage.update(ctx, q.r, q.file, func(t *store.Tx) error { // else it ends by its deadline
-		t.Drop(store.ReadClock(), q.request, failed.Error())
+		t.Drop(q.stage.now(), q.request, failed.Error())
 		return nil
 	})
 	return failed

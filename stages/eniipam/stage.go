@@ -27,6 +27,15 @@ type Stage struct {
 	Boot string
 	// InUse says whether the kernel routes an address to a pod; nil = ask the kernel.
 	InUse func(netip.Addr) bool
+	// Clock reads the time; nil = store.ReadClock.
+	Clock func() store.Now
+}
+
+func (s Stage) now() store.Now {
+	if s.Clock != nil {
+		return s.Clock()
+	}
+	return store.ReadClock()
 }
 
 var _ stages.Stage = Stage{}
@@ -152,7 +161,7 @@ func (s Stage) Del(ctx context.Context, r *stages.Request) error {
 		return err
 	}
 	err = s.update(ctx, r, pool, func(t *store.Tx) error {
-		t.Release(store.ReadClock(), ipam.Attachment(r.Attachment), "")
+		t.Release(s.now(), ipam.Attachment(r.Attachment), "")
 		return nil
 	})
 	return settled(err, func(cause string) {
@@ -184,7 +193,7 @@ func settled(err error, deferred func(cause string), who string) error {
 
 // GC ends the leases of this network that are not in the runtime's list (protocol i4).
 func (s Stage) GC(ctx context.Context, r *stages.Request) error {
-	started := store.ReadClock()
+	started := s.now()
 	conf, err := decode(r)
 	if err != nil {
 		return err
@@ -201,7 +210,7 @@ func (s Stage) GC(ctx context.Context, r *stages.Request) error {
 		keep = append(keep, ipam.Attachment(a))
 	}
 	err = s.update(ctx, r, pool, func(t *store.Tx) error {
-		t.Collect(store.ReadClock(), r.Network, keep, started.Boot, "the runtime does not know it any more")
+		t.Collect(s.now(), r.Network, keep, started.Boot, "the runtime does not know it any more")
 		return nil
 	})
 	var notReady *store.NotReadyError
