@@ -38,10 +38,11 @@ func (w *world) everyday() []flow {
 	}
 	for _, p := range []struct {
 		pod, address, other, otherAddress, otherIP, ownIP string
+		masqueraded                                       string
 		local, cluster                                    int
 	}{
-		{"p0", a.p0, "p1", a.p1, a.toP1, a.toP0, portP0Local, portP0Cluster},
-		{"p1", a.p1, "p0", a.p0, a.toP0, a.toP1, portP1Local, portP1Cluster},
+		{"p0", a.p0, "p1", a.p1, a.toP1, a.toP0, a.node, portP0Local, portP0Cluster},
+		{"p1", a.p1, "p0", a.p0, a.toP0, a.toP1, a.towardsP1, portP1Local, portP1Cluster},
 	} {
 		on := func(format string, args ...any) string { return p.pod + ": " + fmt.Sprintf(format, args...) }
 		all = append(all,
@@ -53,15 +54,15 @@ func (w *world) everyday() []flow {
 			flow{on("to an outside network"), p.pod, a.client, web, sees("client", w.abroad(p.address, a.node))},
 			flow{on("to a remote pod's ClusterIP"), p.pod, a.toRemote, web, sees("remote", p.address)},
 			flow{on("to a local pod's ClusterIP"), p.pod, p.otherIP, web, sees(p.other, p.address)},
-			flow{on("to its own ClusterIP"), p.pod, p.ownIP, web, sees(p.pod, a.node)},
+			flow{on("to its own ClusterIP"), p.pod, p.ownIP, web, sees(p.pod, p.masqueraded)},
 			flow{on("to a hostNetwork server"), p.pod, a.node, hostNetwork, sees("node", p.address)},
 			flow{on("to a hostNetwork server on the ENI's address"), p.pod, a.eni, hostNetwork, sees("node", p.address)},
 			flow{on("the node to it"), "node", p.address, web, sees(p.pod, a.node)},
 			flow{on("the node to its ClusterIP"), "node", p.ownIP, web, sees(p.pod, a.node)},
 			flow{on("outside to its NodePort, policy Local"), "client", a.node, p.local, sees(p.pod, a.client)},
-			flow{on("outside to its NodePort, policy Cluster"), "client", a.node, p.cluster, sees(p.pod, a.node)},
+			flow{on("outside to its NodePort, policy Cluster"), "client", a.node, p.cluster, sees(p.pod, p.masqueraded)},
 			flow{on("outside to its NodePort by the ENI's address, Local"), "client", a.eni, p.local, sees(p.pod, a.client)},
-			flow{on("outside to its NodePort by the ENI's address, Cluster"), "client", a.eni, p.cluster, sees(p.pod, a.node)},
+			flow{on("outside to its NodePort by the ENI's address, Cluster"), "client", a.eni, p.cluster, sees(p.pod, p.masqueraded)},
 			flow{on("to the node-local resolver"), p.pod, a.dns, dns, sees("dns", p.address)},
 		)
 	}
@@ -81,14 +82,14 @@ func (w *world) ports() []flow {
 	a := w.a
 	var all []flow
 	for _, p := range []struct {
-		pod, address string
-		port         int
-	}{{"p0", a.p0, hostPort0}, {"p1", a.p1, hostPort1}} {
+		pod, address, masqueraded string
+		port                      int
+	}{{"p0", a.p0, a.node, hostPort0}, {"p1", a.p1, a.towardsP1, hostPort1}} {
 		all = append(all,
 			flow{p.pod + ": outside to its host port", "client", a.node, p.port, p.pod + " sees " + a.client},
 			flow{p.pod + ": outside to its host port by the ENI's address", "client", a.eni, p.port, p.pod + " sees " + a.client},
 			flow{p.pod + ": VPC host to its host port", "host", a.node, p.port, p.pod + " sees " + a.host},
-			flow{p.pod + ": to its own host port", p.pod, a.node, p.port, p.pod + " sees " + a.node},
+			flow{p.pod + ": to its own host port", p.pod, a.node, p.port, p.pod + " sees " + p.masqueraded},
 		)
 		if a.localhostToPort {
 			all = append(all,
@@ -168,6 +169,20 @@ func TestFlowsByIPTables(t *testing.T) {
 
 func TestFlowsByNftables(t *testing.T) {
 	w := up(t, four)
+	w.sh(w.node, w.nftables())
+	w.try(t, append(w.everyday(), w.ports()...))
+}
+
+func TestFlowsOfIPv6ByIPTables(t *testing.T) {
+	need.Tool(t, "ip6tables", "iptables")
+	w := up(t, six)
+	w.sh(w.node, w.iptables())
+	w.sh(w.node, w.notrack())
+	w.try(t, append(w.everyday(), w.ports()...))
+}
+
+func TestFlowsOfIPv6ByNftables(t *testing.T) {
+	w := up(t, six)
 	w.sh(w.node, w.nftables())
 	w.try(t, append(w.everyday(), w.ports()...))
 }

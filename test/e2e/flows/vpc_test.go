@@ -35,6 +35,7 @@ type addresses struct {
 	dns             string // a node-local resolver
 	toRemote, toP0  string // ClusterIPs
 	toP1            string
+	towardsP1       string // what the node masquerades to for p1: for IPv6 the address nearest to the destination (RFC 6724)
 	gateway0        string
 	gateway1        string
 	networks        []string
@@ -52,12 +53,27 @@ var four = addresses{
 	host: "10.0.2.30", remote: "10.0.2.31",
 	client: "192.168.100.10", web: "203.0.113.10", asWeb: "198.51.100.1",
 	dns:      "169.254.20.10",
-	toRemote: "10.96.0.10", toP0: "10.96.0.11", toP1: "10.96.0.12",
+	toRemote: "10.96.0.10", toP0: "10.96.0.11", toP1: "10.96.0.12", towardsP1: "10.0.0.10",
 	gateway0: "10.0.0.1", gateway1: "10.0.1.1",
 	networks: []string{"10.0.0.0/16"}, subnets: []string{"10.0.0.0/24", "10.0.1.0/24", "10.0.2.0/24"},
 	clientNet: "192.168.100.0/24", webNet: "203.0.113.0/24",
 	public:          map[string]string{"10.0.0.10": "198.51.100.1"},
 	localhostToPort: true,
+}
+
+// six: no translation at all, so that pods are seen as themselves everywhere; and no [::1] to host ports, because IPv6
+// has no route_localnet.
+var six = addresses{
+	family: "ip6",
+	node:   "2001:db8:10::10", eni: "2001:db8:10:1::20",
+	p0: "2001:db8:10::11", p1: "2001:db8:10:1::21", p2: "2001:db8:10:1::22",
+	host: "2001:db8:10:2::30", remote: "2001:db8:10:2::31",
+	client: "2001:db8:c::10", web: "2001:db8:e::10", asWeb: "2001:db8:10::10",
+	dns:      "fd00:20::10",
+	toRemote: "fd00:96::10", toP0: "fd00:96::11", toP1: "fd00:96::12", towardsP1: "2001:db8:10:1::20",
+	gateway0: "fe80::1", gateway1: "fe80::1",
+	networks: []string{"2001:db8:10::/56"}, subnets: []string{"2001:db8:10::/64", "2001:db8:10:1::/64", "2001:db8:10:2::/64"},
+	clientNet: "2001:db8:c::/64", webNet: "2001:db8:e::/64",
 }
 
 // world is the VPC with the node under test, a second instance and two hosts outside.
@@ -96,8 +112,13 @@ func newWorld(t *testing.T, a addresses) *world {
 	must(t, err)
 	w.web, err = f.Outside(t.Context(), fabric.Internet, netip.MustParsePrefix(a.webNet), netip.MustParseAddr(a.web))
 	must(t, err)
-	w.sh(w.other, "ip address add "+a.remote+" dev eth0")
-	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip address add "+a.dns+" dev nodelocaldns")
+	nodad, second := "", ""
+	if a.family == "ip6" {
+		nodad, second = " nodad", " preferred_lft 0" // no source of the host's own packets
+	}
+	w.sh(w.other, "ip address add "+a.remote+" dev eth0"+second+nodad)
+	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip link set nodelocaldns up; "+
+		"ip address add "+a.dns+" dev nodelocaldns"+nodad)
 	w.prepare()
 	w.cni = libcni.NewCNIConfigWithCacheDir([]string{w.bin}, t.TempDir(), &inside{node: w.node})
 	return w
