@@ -154,11 +154,11 @@ func (w *World) grow6(s *subnet, g growth6, eni string) ([]netip.Addr, []netip.P
 // limits is the type of the instance that an interface hangs on; without one, the most that any type allows.
 func (w *World) limits(n NetworkInterface) InstanceType {
 	if i := w.instances[n.Instance()]; i != nil {
-		if t, ok := instanceType(i.Type); ok {
+		if t, ok := w.instanceType(i.Type); ok {
 			return t
 		}
 	}
-	return InstanceType{Hypervisor: "nitro", IPv4PerInterface: mostAddresses, IPv6PerInterface: mostAddresses}
+	return anyType()
 }
 
 // usable judges whether the VPC may use so many more network address units.

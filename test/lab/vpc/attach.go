@@ -32,7 +32,8 @@ func (r AttachNetworkInterface) call(w *World, c *call) (Output, *Error) {
 		return nil, err
 	}
 	c.effect = w.notBefore(n.ID, c.effect)
-	n = w.join(c.now, n.clone(), i, Attachment{Instance: i.ID, Device: r.Device, Card: r.Card, Since: c.now, AttachedAt: c.effect})
+	n = w.join(c.now, n.clone(), i, Attachment{
+		Instance: i.ID, Device: r.Device, Card: r.Card, Since: c.now, AttachedAt: c.effect})
 	return AttachNetworkInterfaceOutput{AttachmentID: n.Attachment.ID, Card: r.Card}, nil
 }
 
@@ -51,7 +52,7 @@ func (w *World) namedInstance(id string) (*instance, *Error) {
 
 // mayAttach judges the limits of the instance's type, its cards and its device indexes.
 func (w *World) mayAttach(r AttachNetworkInterface, n NetworkInterface, i *instance) *Error {
-	t, _ := instanceType(i.Type)
+	t, _ := w.instanceType(i.Type)
 	switch {
 	case r.Device < 0:
 		return invalid("Value (%d) for parameter deviceIndex is invalid.", r.Device)

@@ -68,7 +68,7 @@ func (r DescribeInstances) call(w *World, c *call) (Output, *Error) {
 		i := w.instances[id]
 		v := InstanceView{Instance: i.Instance, Groups: w.groupNames()}
 		v.Instance.Tags = maps.Clone(i.Tags)
-		v.Type, _ = instanceType(i.Type)
+		v.Type, _ = w.instanceType(i.Type)
 		for _, eni := range i.enis {
 			if n := w.enis[eni].view(c.view); n != nil && n.Instance() == id {
 				v.NetworkInterfaces = append(v.NetworkInterfaces, n.clone())
@@ -95,15 +95,11 @@ func (r DescribeInstanceTypes) call(w *World, _ *call) (Output, *Error) {
 	if err != nil {
 		return nil, err
 	}
-	byName := map[string]InstanceType{}
-	for _, t := range InstanceTypes() {
-		byName[t.Name] = t
-	}
 	if len(r.Types) > 100 {
 		return nil, invalid("%d instance types are given; at most 100 are allowed", len(r.Types))
 	}
 	for _, name := range r.Types {
-		if _, ok := byName[name]; !ok {
+		if _, ok := w.types[name]; !ok {
 			return nil, Refuse(CodeInstanceType, "The following supplied instance types do not exist: [%s]", name)
 		}
 	}
@@ -111,8 +107,8 @@ func (r DescribeInstanceTypes) call(w *World, _ *call) (Output, *Error) {
 		return nil, err
 	}
 	l := listed{r.Page, 5, 100, false, r.Types}
-	item := func(name string) (InstanceType, bool) { t, ok := byName[name]; return t, ok }
-	found, next, err := paged(l, chosen(r.Types, slices.Sorted(maps.Keys(byName))), item, keep)
+	item := func(name string) (InstanceType, bool) { t, ok := w.types[name]; return t, ok }
+	found, next, err := paged(l, chosen(r.Types, slices.Sorted(maps.Keys(w.types))), item, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +138,8 @@ func (r DescribeSubnets) call(w *World, c *call) (Output, *Error) {
 		v.Tags = maps.Clone(s.Tags)
 		return v, true
 	}
-	found, next, err := paged(listed{r.Page, 5, 1000, false, r.IDs}, chosen(r.IDs, slices.Sorted(maps.Keys(w.subnets))), item, keep)
+	l := listed{r.Page, 5, 1000, false, r.IDs}
+	found, next, err := paged(l, chosen(r.IDs, slices.Sorted(maps.Keys(w.subnets))), item, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -165,20 +162,22 @@ func interfaceProperties(w *World) properties[NetworkInterface] {
 	return properties[NetworkInterface]{
 		tags: func(n NetworkInterface) map[string]string { return n.Tags },
 		of: map[string]func(NetworkInterface) []string{
-			"attachment.attachment-id":         attached(func(a *Attachment) string { return a.ID }),
-			"attachment.instance-id":           attached(func(a *Attachment) string { return a.Instance }),
-			"attachment.device-index":          attached(func(a *Attachment) string { return strconv.Itoa(a.Device) }),
-			"attachment.network-card-index":    attached(func(a *Attachment) string { return strconv.Itoa(a.Card) }),
-			"attachment.status":                attached((*Attachment).Status),
-			"attachment.delete-on-termination": attached(func(a *Attachment) string { return strconv.FormatBool(a.DeleteOnTermination) }),
-			"attachment.attach-time":           attached(func(a *Attachment) string { return a.Since.UTC().Format(time.RFC3339) }),
-			"attachment.instance-owner-id":     attached(func(*Attachment) string { return w.config.Account }),
-			"addresses.private-ip-address":     func(n NetworkInterface) []string { return texts(n.Addresses()) },
-			"private-ip-address":               plain(func(n NetworkInterface) string { return n.Primary.String() }),
-			"ipv6-addresses.ipv6-address":      func(n NetworkInterface) []string { return texts(n.IPv6) },
-			"availability-zone":                plain(func(n NetworkInterface) string { return n.Zone }),
-			"description":                      plain(func(n NetworkInterface) string { return n.Description }),
-			"group-id":                         func(n NetworkInterface) []string { return n.Groups },
+			"attachment.attachment-id":      attached(func(a *Attachment) string { return a.ID }),
+			"attachment.instance-id":        attached(func(a *Attachment) string { return a.Instance }),
+			"attachment.device-index":       attached(func(a *Attachment) string { return strconv.Itoa(a.Device) }),
+			"attachment.network-card-index": attached(func(a *Attachment) string { return strconv.Itoa(a.Card) }),
+			"attachment.status":             attached((*Attachment).Status),
+			"attachment.delete-on-termination": attached(func(a *Attachment) string {
+				return strconv.FormatBool(a.DeleteOnTermination)
+			}),
+			"attachment.attach-time":       attached(func(a *Attachment) string { return a.Since.UTC().Format(time.RFC3339) }),
+			"attachment.instance-owner-id": attached(func(*Attachment) string { return w.config.Account }),
+			"addresses.private-ip-address": func(n NetworkInterface) []string { return texts(n.Addresses()) },
+			"private-ip-address":           plain(func(n NetworkInterface) string { return n.Primary.String() }),
+			"ipv6-addresses.ipv6-address":  func(n NetworkInterface) []string { return texts(n.IPv6) },
+			"availability-zone":            plain(func(n NetworkInterface) string { return n.Zone }),
+			"description":                  plain(func(n NetworkInterface) string { return n.Description }),
+			"group-id":                     func(n NetworkInterface) []string { return n.Groups },
 			"group-name": func(n NetworkInterface) (names []string) {
 				for _, id := range n.Groups {
 					if g := w.groups[id]; g != nil {

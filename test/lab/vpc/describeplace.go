@@ -42,7 +42,8 @@ func (r DescribeVpcs) call(w *World, _ *call) (Output, *Error) {
 		v.CIDRs, v.Tags = slices.Clone(v.CIDRs), maps.Clone(v.Tags)
 		return v, true
 	}
-	found, next, err := paged(listed{r.Page, 5, 1000, false, r.IDs}, chosen(r.IDs, slices.Sorted(maps.Keys(w.vpcs))), item, keep)
+	l := listed{r.Page, 5, 1000, false, r.IDs}
+	found, next, err := paged(l, chosen(r.IDs, slices.Sorted(maps.Keys(w.vpcs))), item, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,8 @@ func (r DescribeSecurityGroups) call(w *World, _ *call) (Output, *Error) {
 		g.Tags = maps.Clone(g.Tags)
 		return g, len(r.Names) == 0 || slices.Contains(r.Names, g.Name)
 	}
-	found, next, err := paged(listed{r.Page, 5, 1000, true, r.IDs}, chosen(r.IDs, slices.Sorted(maps.Keys(w.groups))), item, keep)
+	l := listed{r.Page, 5, 1000, true, r.IDs}
+	found, next, err := paged(l, chosen(r.IDs, slices.Sorted(maps.Keys(w.groups))), item, keep)
 	if err != nil {
 		return nil, err
 	}
@@ -173,7 +175,8 @@ func (r DescribeRouteTables) call(w *World, _ *call) (Output, *Error) {
 		return nil, err
 	}
 	item := func(id string) (RouteTable, bool) { return tables[id], true }
-	found, next, err := paged(listed{r.Page, 5, 100, false, r.IDs}, chosen(r.IDs, slices.Sorted(maps.Keys(tables))), item, keep)
+	l := listed{r.Page, 5, 100, false, r.IDs}
+	found, next, err := paged(l, chosen(r.IDs, slices.Sorted(maps.Keys(tables))), item, keep)
 	if err != nil {
 		return nil, err
 	}

@@ -78,7 +78,8 @@ func dumpInterface(b *strings.Builder, n NetworkInterface, indent string) {
 			place += " delete-on-termination"
 		}
 	}
-	fmt.Fprintf(b, "%seni %s%s %s %s %s groups %s", indent, n.ID, called(n.Tags), n.MAC, n.Subnet, place, strings.Join(n.Groups, " "))
+	fmt.Fprintf(b, "%seni %s%s %s %s %s groups %s",
+		indent, n.ID, called(n.Tags), n.MAC, n.Subnet, place, strings.Join(n.Groups, " "))
 	if !n.SourceDestCheck {
 		b.WriteString(" no-source-dest-check")
 	}

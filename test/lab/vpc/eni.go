@@ -40,7 +40,7 @@ func (r CreateNetworkInterface) call(w *World, c *call) (Output, *Error) {
 	if err := r.checkPlain(); err != nil {
 		return nil, err
 	}
-	n, err := w.newInterface(c, r, InstanceType{Hypervisor: "nitro", IPv4PerInterface: mostAddresses, IPv6PerInterface: mostAddresses})
+	n, err := w.newInterface(c, r, anyType())
 	if err != nil {
 		return nil, err
 	}
@@ -149,7 +149,8 @@ func (w *World) newInterface(c *call, r CreateNetworkInterface, t InstanceType) 
 		}
 		return none, err
 	}
-	ask6 := growth6{addrs: addresses6(r.IPv6), count: r.IPv6Count, prefixes: prefixes6(r.IPv6Prefixes), blocks: r.IPv6PrefixCount}
+	ask6 := growth6{addrs: addresses6(r.IPv6), count: r.IPv6Count,
+		prefixes: prefixes6(r.IPv6Prefixes), blocks: r.IPv6PrefixCount}
 	if err := w.mayGrow6(s, ask6, 0, t); err != nil {
 		return none, err
 	}

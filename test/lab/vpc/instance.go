@@ -44,9 +44,10 @@ func (w *World) AddInstance(now time.Time, l Launch) (Instance, NetworkInterface
 	if s == nil {
 		return Instance{}, NetworkInterface{}, fmt.Errorf("cannot add instance %s: there is no subnet %q", l.ID, l.Subnet)
 	}
-	t, ok := instanceType(l.Type)
+	t, ok := w.instanceType(l.Type)
 	if !ok {
-		return Instance{}, NetworkInterface{}, fmt.Errorf("cannot add instance %s: the lab does not know the type %q", l.ID, l.Type)
+		return Instance{}, NetworkInterface{},
+			fmt.Errorf("cannot add instance %s: the lab does not know the type %q", l.ID, l.Type)
 	}
 	if w.instances[l.ID] != nil {
 		return Instance{}, NetworkInterface{}, fmt.Errorf("cannot add instance %s: it exists", l.ID)
@@ -106,20 +107,16 @@ func (w *World) SetInstanceType(id, name string) error {
 	if i == nil {
 		return fmt.Errorf("cannot change the type of instance %s: it does not exist", id)
 	}
-	if _, ok := instanceType(name); !ok {
+	if _, ok := w.instanceType(name); !ok {
 		return fmt.Errorf("cannot change the type of instance %s: the lab does not know the type %q", id, name)
 	}
 	i.Type = name
 	return nil
 }
 
-func instanceType(name string) (InstanceType, bool) {
-	types := InstanceTypes()
-	i := slices.IndexFunc(types, func(t InstanceType) bool { return t.Name == name })
-	if i < 0 {
-		return InstanceType{}, false
-	}
-	return types[i], true
+func (w *World) instanceType(name string) (InstanceType, bool) {
+	t, ok := w.types[name]
+	return t, ok
 }
 
 // holding are the living interfaces of an instance, those that are on their way out too.

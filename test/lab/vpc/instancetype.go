@@ -53,5 +53,7 @@ func InstanceTypes() []InstanceType {
 	return types
 }
 
-// mostAddresses is the limit of an interface that no instance limits yet: no type of EC2 has more per interface.
-const mostAddresses = 50
+// anyType limits an interface that no instance limits yet: no type of EC2 has more addresses per interface.
+func anyType() InstanceType {
+	return InstanceType{Hypervisor: "nitro", IPv4PerInterface: 50, IPv6PerInterface: 50}
+}

@@ -21,8 +21,6 @@ type Dry struct {
 	DryRun bool `query:"DryRun"`
 }
 
-func (d Dry) dry() bool { return d.DryRun }
-
 // Page asks for a part of a list. MaxResults zero is no paging; NextToken comes from the page before.
 type Page struct {
 	MaxResults int    `query:"MaxResults,positive"`

@@ -19,6 +19,7 @@ type World struct {
 	random *rand.Rand
 	now    time.Time // latest instant anybody spoke of; time does not run backwards
 
+	types     map[string]InstanceType
 	vpcs      map[string]*VPC
 	subnets   map[string]*subnet
 	groups    map[string]*SecurityGroup
@@ -43,8 +44,12 @@ type World struct {
 
 // New makes an empty world.
 func New(config Config, random *rand.Rand) *World {
+	types := map[string]InstanceType{}
+	for _, t := range InstanceTypes() {
+		types[t.Name] = t
+	}
 	return &World{
-		config: config.withDefaults(), random: random,
+		config: config.withDefaults(), random: random, types: types,
 		vpcs: map[string]*VPC{}, subnets: map[string]*subnet{}, groups: map[string]*SecurityGroup{}, defaults: map[string]string{},
 		instances: map[string]*instance{}, enis: map[string]*timeline{}, attached: map[string]string{},
 		macs: map[string]bool{}, tokens: map[string]*token{}, usage: map[string]int{},

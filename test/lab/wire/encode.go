@@ -57,7 +57,9 @@ func (p *printer) output(output vpc.Output) {
 		p.number("networkCardIndex", o.Card)
 	case vpc.AssignPrivateIpAddressesOutput:
 		p.text("networkInterfaceId", o.ID)
-		list(p.document, "assignedPrivateIpAddressesSet", o.Addresses, func(a netip.Addr) { p.text("privateIpAddress", a.String()) })
+		list(p.document, "assignedPrivateIpAddressesSet", o.Addresses, func(a netip.Addr) {
+			p.text("privateIpAddress", a.String())
+		})
 		list(p.document, "assignedIpv4PrefixSet", o.Prefixes, func(x netip.Prefix) { p.text("ipv4Prefix", x.String()) })
 	case vpc.AssignIpv6AddressesOutput:
 		p.text("networkInterfaceId", o.ID)
@@ -85,7 +87,9 @@ func (p *printer) listing(output vpc.Output) {
 	next := ""
 	switch o := output.(type) {
 	case vpc.DescribeNetworkInterfacesOutput:
-		list(p.document, "networkInterfaceSet", o.NetworkInterfaces, func(n vpc.NetworkInterface) { p.networkInterface(n, o.Groups) })
+		list(p.document, "networkInterfaceSet", o.NetworkInterfaces, func(n vpc.NetworkInterface) {
+			p.networkInterface(n, o.Groups)
+		})
 		next = o.NextToken
 	case vpc.DescribeInstancesOutput:
 		list(p.document, "reservationSet", o.Instances, p.reservation)

@@ -47,7 +47,9 @@ func (p *printer) instance(v vpc.InstanceView) {
 	p.text("virtualizationType", "hvm")
 	p.text("hypervisor", "xen") // what EC2 says here of Nitro too
 	p.truth("enaSupport", v.Type.Hypervisor == "nitro")
-	list(p.document, "networkInterfaceSet", v.NetworkInterfaces, func(n vpc.NetworkInterface) { p.instanceInterface(n, v.Groups) })
+	list(p.document, "networkInterfaceSet", v.NetworkInterfaces, func(n vpc.NetworkInterface) {
+		p.instanceInterface(n, v.Groups)
+	})
 	p.tags(i.Tags)
 	p.in("metadataOptions", func() {
 		p.text("state", "applied")

@@ -110,7 +110,8 @@ func readForm(hr *http.Request) (url.Values, *vpc.Error) {
 	default:
 		return nil, vpc.Refuse("InvalidRequest", "The method %s is not allowed", hr.Method)
 	}
-	if kind, _, err := mime.ParseMediaType(hr.Header.Get("Content-Type")); err != nil || kind != "application/x-www-form-urlencoded" {
+	kind, _, err := mime.ParseMediaType(hr.Header.Get("Content-Type"))
+	if err != nil || kind != "application/x-www-form-urlencoded" {
 		return nil, malformed("the body is not application/x-www-form-urlencoded")
 	}
 	body, err := io.ReadAll(io.LimitReader(hr.Body, mostBody+1))

@@ -3,8 +3,12 @@ package wire_test
 import (
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 
 	"github.com/enichain/enichain/test/lab/vpc"
 )
@@ -87,6 +91,24 @@ func TestCaller(t *testing.T) {
 	counts := l.Counts()
 	if len(counts) != 1 || counts[0] != (vpc.Count{Action: "DescribeVpcs", Caller: "AKIATESTER", Accepted: 1, Refused: 1}) {
 		t.Errorf("counts are %+v", counts)
+	}
+}
+
+// Many clients with one token, at once, make one interface.
+func TestManyClients(t *testing.T) {
+	l := newLab(t, vpc.Config{Latency: vpc.Typical(0.1)})
+	var group sync.WaitGroup
+	for range 16 {
+		group.Go(func() {
+			_, err := l.sdk().CreateNetworkInterface(t.Context(), &ec2.CreateNetworkInterfaceInput{SubnetId: &l.subnet.ID, ClientToken: aws.String("t")})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	if got := len(l.NetworkInterfaces(l.now().Add(time.Second))); got != 2 {
+		t.Errorf("there are %d interfaces, want the primary and one", got)
 	}
 }
 

@@ -30,7 +30,8 @@ const (
 func parse(form url.Values) (*node, *vpc.Error) {
 	root := &node{}
 	if len(form) > mostParameters {
-		return nil, vpc.Refuse("MalformedQueryString", "there are %d parameters; at most %d are allowed", len(form), mostParameters)
+		return nil, vpc.Refuse("MalformedQueryString", "there are %d parameters; at most %d are allowed",
+			len(form), mostParameters)
 	}
 	for name, values := range form {
 		if len(values) != 1 {
