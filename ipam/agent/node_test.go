@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,8 +224,9 @@ type fakeKernel struct {
 	links    []Link
 	pods     []PodLink
 	prepared map[int]bool
-	missing  []string // what Repair will put back
-	fails    error    // what everything answers
+	mu       sync.Mutex // guards missing
+	missing  []string   // what Repair will put back
+	fails    error      // what everything answers
 	repairs  int
 	swept    int
 }
@@ -245,10 +247,21 @@ func (k *fakeKernel) Prepare(_ context.Context, e ENI) error {
 }
 
 func (k *fakeKernel) Repair(context.Context, []ENI) ([]string, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.repairs++
 	what := k.missing
 	k.missing = nil
 	return what, k.fails
+}
+
+// taken sets what is missing and says what was.
+func (k *fakeKernel) taken(what ...string) []string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	was := k.missing
+	k.missing = what
+	return was
 }
 
 func (k *fakeKernel) Forget(_ context.Context, n int) error { delete(k.prepared, n); return k.fails }

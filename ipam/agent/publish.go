@@ -16,7 +16,7 @@ type publishState struct {
 	notBefore   ipam.Instant
 	heartbeatAt ipam.Instant
 	failed      retry
-	held        uint64 // newest seq of this inc that the stream is known to hold
+	acked       uint64 // newest seq of this inc that the stream is known to hold
 	proved      uint64 // what Prove was last told
 	draining    bool   // the outbox is on its way
 	drain       retry
@@ -74,7 +74,7 @@ func (c *Core) publishDone(done Published) {
 	}
 	p.failed.succeeded()
 	if done.Inc == c.pool.Snapshot.Inc {
-		p.held = max(p.held, done.Seq)
+		p.acked = max(p.acked, done.Seq)
 	}
 }
 

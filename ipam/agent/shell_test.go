@@ -159,6 +159,10 @@ func TestShellLivesAnHour(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
 		b.send(eni(0, 5))
+		turns := 0
+		b.end()
+		b.config.Record = recordFunc(func([]byte) { turns++ })
+		b.run()
 		s, _, before := b.bus.last()
 		if got := free(s); got != 5 {
 			t.Fatalf("%d free after a supply of 5", got)
@@ -169,12 +173,15 @@ func TestShellLivesAnHour(t *testing.T) {
 		if n := after - before; n < 50 || n > 75 {
 			t.Errorf("%d heartbeats in an hour of 60 s ± 20 %%", n)
 		}
-		for i := 1; i < len(b.bus.at); i++ {
+		if turns > 2500 { // every 30 s what is there is compared with what should be, in a dozen steps
+			t.Errorf("%d steps in an hour without any event", turns)
+		}
+		for i := before; i < len(b.bus.at); i++ {
 			if gap := b.bus.at[i].Sub(b.bus.at[i-1]); gap < 200*time.Millisecond || gap > 73*time.Second {
 				t.Errorf("%s between two snapshots", gap)
 			}
 		}
-		if status := b.shell.Status(); !status.Connected || status.Publishes != after || status.Failures != 0 || status.Acked == 0 {
+		if status := b.shell.Status(); !status.Connected || status.Publishes < after-before || status.Failures != 0 || status.Acked == 0 {
 			t.Errorf("status %+v", status)
 		}
 		b.end()
@@ -232,10 +239,10 @@ func TestShellWithASlowBus(t *testing.T) {
 		b := newBubble(t)
 		b.send(eni(0, 5))
 		b.bus.set(func() { b.bus.delay = time.Hour })
-		b.kernel.missing = []string{"3 rules"}
+		b.kernel.taken("3 rules")
 		time.Sleep(3 * time.Minute)
 		synctest.Wait()
-		if b.kernel.missing != nil {
+		if b.kernel.taken() != nil {
 			t.Error("nothing is repaired while the bus does not answer")
 		}
 		if status := b.shell.Status(); status.Failures == 0 || status.Repairs != 1 || !strings.Contains(status.LastRepair, "3 rules") {

@@ -15,7 +15,7 @@ func (c *Core) supplyCame(s ipam.Supply) {
 		return // meant for an earlier pool file; the reconciler sends anew once it has read a snapshot of this one
 	}
 	// Whoever sent this had read that snapshot: the stream holds it (protocol A4, step 2).
-	c.publish.held = max(c.publish.held, s.Basis.Seq)
+	c.publish.acked = max(c.publish.acked, s.Basis.Seq)
 	seen := ipam.Seen{Epoch: s.Epoch, Rev: s.Rev}
 	if !c.pool.Snapshot.Seen.Less(seen) {
 		return
@@ -59,8 +59,8 @@ func (c *Core) supplyTaken(done Done) {
 
 // decideProof tells the pool file that the stream holds a snapshot which is new enough for what is held.
 func (c *Core) decideProof() {
-	if c.pool.Unproven != 0 && c.publish.held > c.publish.proved && !c.stored.holds(c.now) {
-		c.publish.proved = c.publish.held
-		c.do(Effect{Prove: c.publish.held})
+	if c.pool.Unproven != 0 && c.publish.acked > c.publish.proved && !c.stored.holds(c.now) {
+		c.publish.proved = c.publish.acked
+		c.do(Effect{Prove: c.publish.acked})
 	}
 }

@@ -20,7 +20,7 @@ var walkSeed = flag.Uint64("walk.seed", 0, "walk this seed alone")
 // TestRandomWalk lets an agent, a careless runtime, two overlapping reconcilers with lagging lists and a bus that
 // loses, repeats and delays do as they like, and looks at the invariants of docs/protocol.md, A8, after every step.
 func TestRandomWalk(t *testing.T) {
-	seeds, steps := 40, 250
+	seeds, steps := 16, 250
 	if testing.Short() {
 		seeds = 8
 	}
