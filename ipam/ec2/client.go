@@ -48,14 +48,12 @@ var _ reconcile.Cloud = (*Client)(nil)
 
 // Client implements reconcile.Cloud. It may be used by many goroutines.
 type Client struct {
-	api     *ec2.Client
-	pacer   *pacer
-	classes map[string]reconcile.Class
-	seen    func(reconcile.Action, string, time.Duration)
+	api   *ec2.Client
+	pacer *pacer
+	seen  func(reconcile.Action, string, time.Duration)
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards limits
 	limits map[string]ipam.Limits
-	vpcs   map[string]bool // of the instances listed so far
 }
 
 // Connect makes a client by the SDK's own settings: environment, shared files, instance role; endpoint included. It
@@ -89,8 +87,8 @@ func New(cfg aws.Config, o Options) (*Client, error) {
 		rates[action] = r
 	}
 	c := &Client{
-		api: ec2.NewFromConfig(cfg), pacer: newPacer(rates, share), classes: classes(), seen: o.Seen,
-		limits: map[string]ipam.Limits{}, vpcs: map[string]bool{},
+		api: ec2.NewFromConfig(cfg), pacer: newPacer(rates, share), seen: o.Seen,
+		limits: map[string]ipam.Limits{},
 	}
 	if c.seen == nil {
 		c.seen = func(reconcile.Action, string, time.Duration) {}
@@ -127,7 +125,7 @@ func (c *Client) Do(ctx context.Context, call reconcile.Call) reconcile.Answer {
 		c.pacer.taken(call.Action)
 		return a
 	}
-	a.Class, a.Code, a.Text = c.classify(err, sent)
+	a.Class, a.Code, a.Text = classify(err, sent)
 	switch a.Class {
 	case reconcile.Throttled:
 		c.pacer.throttled(call.Action, a.Code)

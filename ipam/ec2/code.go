@@ -43,7 +43,7 @@ func classes() map[string]reconcile.Class {
 		"InvalidNetworkInterfaceAttachmentID.NotFound": reconcile.Gone,
 
 		"InvalidNetworkInterface.InUse": reconcile.Stale,
-		"InvalidParameterValue":         reconcile.Stale, // index taken, address not here; but see classify
+		"InvalidParameterValue":         reconcile.Stale, // index taken, address not here; but see ClassOf
 		"Resource.AlreadyAssigned":      reconcile.Stale,
 		"InvalidIPAddress.InUse":        reconcile.Stale,
 
@@ -75,17 +75,23 @@ func classes() map[string]reconcile.Class {
 	}
 }
 
+// ClassOf says what an error code of EC2's means, and whether it is one that we know.
+func ClassOf(code, message string) (reconcile.Class, bool) {
+	// The one place where a message decides: in prefix mode EC2 says a full subnet so ("There aren't sufficient free
+	// Ipv4 addresses or prefixes"), and it is the code of a dozen other mistakes.
+	if code == "InvalidParameterValue" && strings.Contains(message, "sufficient free") {
+		return reconcile.SubnetFull, true
+	}
+	class, ok := classes()[code]
+	return class, ok
+}
+
 // classify says what the error of an attempt means. sent is whether the request was handed to the network.
-func (c *Client) classify(err error, sent bool) (class reconcile.Class, code, text string) {
+func classify(err error, sent bool) (class reconcile.Class, code, text string) {
 	var api smithy.APIError
 	if errors.As(err, &api) {
 		code, text = api.ErrorCode(), api.ErrorMessage()
-		if class, ok := c.classes[code]; ok {
-			// The one place where a message decides: in prefix mode EC2 says a full subnet so ("There aren't sufficient
-			// free Ipv4 addresses or prefixes"), and it is the code of a dozen other mistakes.
-			if code == "InvalidParameterValue" && strings.Contains(text, "sufficient free") {
-				return reconcile.SubnetFull, code, text
-			}
+		if class, ok := ClassOf(code, text); ok {
 			return class, code, text
 		}
 		var answer *awshttp.ResponseError

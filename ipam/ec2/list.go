@@ -65,7 +65,7 @@ func (c *Client) List(ctx context.Context, ask reconcile.List) (reconcile.Listed
 		return l, err
 	}
 	if ask.Network {
-		if err := c.networks(ctx, &l); err != nil {
+		if err := c.networks(ctx, &l, ask.VPCs); err != nil {
 			return l, err
 		}
 	}
@@ -94,7 +94,7 @@ func page[T any](ctx context.Context, c *Client, action reconcile.Action, call f
 	started := time.Now()
 	out, err := call()
 	if err != nil {
-		class, code, _ := c.classify(err, true)
+		class, code, _ := classify(err, true)
 		if class == reconcile.Throttled {
 			c.pacer.throttled(action, code)
 		}
@@ -149,7 +149,6 @@ func (c *Client) types(ctx context.Context, l *reconcile.Listed) error {
 	var ask []string
 	c.mu.Lock()
 	for _, i := range l.Instances {
-		c.vpcs[i.VPC] = c.vpcs[i.VPC] || i.VPC != ""
 		if limits, ok := c.limits[i.Type]; ok {
 			l.Limits[i.Type] = limits
 		} else if i.Type != "" && !slices.Contains(ask, i.Type) {
@@ -178,17 +177,16 @@ func (c *Client) types(ctx context.Context, l *reconcile.Listed) error {
 	return nil
 }
 
-// networks lists the VPCs of all instances listed so far, and their subnets.
-func (c *Client) networks(ctx context.Context, l *reconcile.Listed) error {
-	var ids []string
-	c.mu.Lock()
-	for id, ok := range c.vpcs {
-		if ok {
-			ids = append(ids, id)
+// networks lists the VPCs of the listed instances and those named, and their subnets.
+func (c *Client) networks(ctx context.Context, l *reconcile.Listed, ids []string) error {
+	ids = slices.Clone(ids)
+	for _, i := range l.Instances {
+		if i.VPC != "" {
+			ids = append(ids, i.VPC)
 		}
 	}
-	c.mu.Unlock()
 	slices.Sort(ids)
+	ids = slices.Compact(ids)
 	l.VPCs = map[string][]netip.Prefix{}
 	for part := range slices.Chunk(ids, filterSize) {
 		inside := []types.Filter{filter("vpc-id", part...)}

@@ -136,12 +136,13 @@ type Subnet struct {
 }
 
 // List asks for a picture of EC2: of these instances and everything tagged for them, or, if Full, of everything of
-// the cluster as well. Network asks for subnets and VPCs too.
+// the cluster as well. Network asks also for VPCs, those of the listed instances and those named, and their subnets.
 type List struct {
 	ID        uint64            `json:"id"`
 	Full      bool              `json:"full,omitempty"`
 	Network   bool              `json:"network,omitempty"`
 	Instances []ipam.InstanceID `json:"instances,omitempty"`
+	VPCs      []string          `json:"vpcs,omitempty"`
 	Cluster   string            `json:"cluster"`
 }
 

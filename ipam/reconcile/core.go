@@ -73,6 +73,7 @@ type node struct {
 	grewAt    time.Duration
 	releases  []release
 	epoch     uint64
+	outbidAt  time.Duration // since the node has followed a higher epoch; never = it does not
 	rev       uint64
 	published *ipam.Supply
 	sentAt    time.Duration
@@ -208,16 +209,27 @@ func (c *Core) hear(now Now, s ipam.Snapshot, read bool) bool {
 	if !read || n.snap == nil || n.snap.Inc != s.Inc || n.snap.Seq != s.Seq {
 		n.heard = now.At // what is read again was not said again
 	}
-	if s.Seen.Epoch > n.epoch && c.revision > 0 {
-		n.epoch, n.rev, n.published = s.Seen.Epoch+1, 0, nil
-	}
 	n.snap = &s
+	c.outbid(now, n)
 	for _, e := range s.ENIs {
 		if t := n.enis[e.ENI]; t != nil {
 			t.named = true
 		}
 	}
 	return true
+}
+
+// outbid raises a node's epoch above one that it has accepted from another leader (protocol A1). Of two who believe that
+// they lead one is wrong, and knows it within the life of its lease: so long we wait.
+func (c *Core) outbid(now Now, n *node) {
+	switch {
+	case c.revision == 0 || n.snap.Seen.Epoch <= n.epoch:
+		n.outbidAt = never
+	case n.outbidAt == never:
+		n.outbidAt = now.At
+	case now.At-n.outbidAt > LeaseTTL:
+		n.epoch, n.rev, n.published, n.outbidAt = n.snap.Seen.Epoch+1, 0, nil, never
+	}
 }
 
 func (c *Core) node(id ipam.InstanceID) *node {
@@ -227,7 +239,7 @@ func (c *Core) node(id ipam.InstanceID) *node {
 			id: id, incAt: never, missing: never, want: never, epoch: max(c.revision, 1), enis: map[ipam.ENIID]*tracked{},
 			ended:   map[ipam.ENIID]bool{},
 			unknown: map[ipam.ENIID]time.Duration{}, creations: map[int]*creation{}, tokens: map[int]token{},
-			readBegun: never, begun: never,
+			readBegun: never, begun: never, outbidAt: never,
 		}
 		c.nodes[id] = n
 	}

@@ -43,6 +43,17 @@ func (c *Core) list(now Now) {
 		}
 		ask.Instances = ask.Instances[:min(len(ask.Instances), perList)]
 	}
+	for _, id := range ask.Instances {
+		ask.Network = ask.Network || c.vpcs[c.nodes[id].row.VPC] == nil
+	}
+	if ask.Network {
+		for _, n := range c.nodes {
+			if n.row.VPC != "" && !slices.Contains(ask.VPCs, n.row.VPC) {
+				ask.VPCs = append(ask.VPCs, n.row.VPC)
+			}
+		}
+		slices.Sort(ask.VPCs)
+	}
 	c.ids++
 	ask.ID = c.ids
 	c.listing, c.network = &ask, false
@@ -111,6 +122,11 @@ func (c *Core) takeNetwork(now Now, l Listed) {
 	}
 	for vpc, cidrs := range l.VPCs {
 		c.vpcs[vpc] = cidrs
+	}
+	if len(l.Subnets) > 0 {
+		for _, n := range c.nodes {
+			n.soon(now)
+		}
 	}
 	for _, s := range l.Subnets {
 		c.subnets[s.ID] = s

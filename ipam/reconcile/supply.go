@@ -105,7 +105,7 @@ func (c *Core) supplied(n *node, t *tracked) bool {
 }
 
 func (c *Core) suppliedENI(t *tracked, subnet Subnet) ipam.SuppliedENI {
-	addresses := slices.Clone(t.Addresses)
+	addresses := append([]netip.Addr{}, t.Addresses...)
 	slices.SortFunc(addresses, netip.Addr.Compare)
 	return ipam.SuppliedENI{
 		ENI: t.ID, Attachment: t.Attachment, Pool: c.cfg.Pool.Name, MAC: t.MAC, Device: t.Device, Card: t.Card,

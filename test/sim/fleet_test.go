@@ -1,0 +1,218 @@
+package sim
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/reconcile"
+	"github.com/enichain/enichain/test/lab/vpc"
+)
+
+// usual is a policy with short windows; the constants of protocol A1 stay.
+func usual() reconcile.Config {
+	return reconcile.Config{
+		Cluster: "sim",
+		Pool: reconcile.Pool{
+			Target: ipam.Target{Warm: 4, UsePrimary: true}, Window: time.Minute, MinAge: time.Minute, Cooldown: 10 * time.Second,
+		},
+		Orphans: reconcile.Orphans{MinAge: 2 * time.Minute},
+	}
+}
+
+const forever = 1000 * time.Hour
+
+func (f *fleet) must(t *testing.T) {
+	t.Helper()
+	if len(f.faults) > 0 {
+		t.Fatalf("%s\n%s", strings.Join(f.faults, "\n"), f.story())
+	}
+}
+
+// TestFirstFill: a fresh node gets its warm addresses by itself, and nothing more for as long as nothing happens.
+func TestFirstFill(t *testing.T) {
+	f := newFleet(1, vpc.Config{Latency: vpc.Typical(1)}, usual())
+	n := f.addNode("t3.medium", 17)
+	f.addLeader("a").lead(1, forever)
+	f.run(5 * time.Second)
+	f.must(t)
+	if s := n.snapshot(f.now); len(s.ENIs) != 1 || s.ENIs[0].Free != 4 {
+		t.Fatalf("not filled within 5 s:\n%s", f.story())
+	}
+	done := f.mutations()
+	f.run(time.Hour)
+	f.must(t)
+	if got := f.mutations(); got != done {
+		t.Errorf("%d changes in an hour of nothing:\n%s", got-done, f.story())
+	}
+}
+
+// TestBurst: pods that wait get interfaces created with their addresses; when the pods are gone, so are those.
+func TestBurst(t *testing.T) {
+	f := newFleet(2, vpc.Config{Latency: vpc.Typical(1)}, usual())
+	n := f.addNode("t3.medium", 17)
+	l := f.addLeader("a")
+	l.lead(1, forever)
+	f.run(5 * time.Second)
+	for i := range 9 {
+		f.pod(n, fmt.Sprint("pod-", i))
+	}
+	f.run(15 * time.Second)
+	f.must(t)
+	if len(n.waiting) > 0 {
+		t.Fatalf("pods wait after 15 s:\n%s", f.story())
+	}
+	if got := strings.Count(f.story(), "CreateNetworkInterface"); got != 2 {
+		t.Errorf("%d interfaces created, want 2:\n%s", got, f.story())
+	}
+	f.run(time.Minute)
+	for i := range 9 {
+		n.del(f.now, fmt.Sprint("pod-", i))
+	}
+	f.run(10 * time.Minute)
+	f.must(t)
+	if s := n.snapshot(f.now); len(s.ENIs) != 1 || s.ENIs[0].Free != 5 {
+		t.Errorf("interfaces not given back:\n%s", f.story())
+	}
+	if left := len(f.world.NetworkInterfaces(f.wall())); left != 1 {
+		t.Errorf("EC2 has %d interfaces left, want 1:\n%s", left, f.story())
+	}
+	done := f.mutations()
+	f.run(time.Hour)
+	f.must(t)
+	if got := f.mutations(); got != done {
+		t.Errorf("L4: %d changes in an hour of nothing:\n%s", got-done, f.story())
+	}
+}
+
+// TestReplay: the recorded inputs of a run have the same effects in a new core, byte for byte (L6).
+func TestReplay(t *testing.T) {
+	f := newFleet(3, vpc.Config{Latency: vpc.Typical(1), Visibility: 5 * time.Second}, usual())
+	f.loss, f.lost, f.lateBus = 0.1, 0.1, 2*time.Second
+	for range 3 {
+		f.addNode("t3.medium", 17)
+	}
+	l := f.addLeader("a")
+	l.record = []string{}
+	l.core = reconcile.New(f.cfg)
+	l.lead(1, forever)
+	f.walk(10 * time.Minute)
+	f.must(t)
+	again := reconcile.New(f.cfg)
+	for i, line := range l.record {
+		var step struct {
+			Now reconcile.Now
+			In  reconcile.Input
+			Out json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(line), &step); err != nil {
+			t.Fatal(err)
+		}
+		got, err := json.Marshal(again.Step(step.Now, step.In))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(step.Out), string(got)); diff != "" {
+			t.Fatalf("step %d of %d (-first +again):\n%s", i, len(l.record), diff)
+		}
+	}
+}
+
+// walk lets pods come and go at random for a time.
+func (f *fleet) walk(d time.Duration) {
+	end := f.now + d
+	ids := f.ids()
+	for f.now < end && len(f.faults) == 0 {
+		n := f.nodes[ids[f.r.IntN(len(ids))]]
+		have := f.pods[n.id]
+		if f.r.IntN(2) == 0 && len(have) < n.maxPods {
+			for range min(1+f.r.IntN(6), n.maxPods-len(have)) {
+				f.names++
+				name := fmt.Sprint("pod-", f.names)
+				f.pods[n.id] = append(f.pods[n.id], name)
+				f.pod(n, name)
+			}
+		} else {
+			for range min(1+f.r.IntN(8), len(have)) {
+				i := f.r.IntN(len(f.pods[n.id]))
+				n.del(f.now, f.pods[n.id][i])
+				f.pods[n.id] = append(f.pods[n.id][:i], f.pods[n.id][i+1:]...)
+			}
+		}
+		f.run(f.between(time.Second, 40*time.Second))
+	}
+}
+
+func (f *fleet) ids() []ipam.InstanceID {
+	var ids []ipam.InstanceID
+	for i := range len(f.nodes) {
+		ids = append(ids, ipam.InstanceID(fmt.Sprintf("i-%017x", i+1)))
+	}
+	return ids
+}
+
+// TestRandomWalks: pods come and go while the bus loses, repeats and delays, answers get lost, lists lag, and two
+// reconcilers believe that they lead. Nothing a pod has is ever taken away; when it is quiet, everything settles.
+func TestRandomWalks(t *testing.T) {
+	seeds := 60
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			f := newFleet(uint64(seed)+100, vpc.Config{
+				Latency: vpc.Typical(1), Visibility: time.Duration(seed%4) * 15 * time.Second, DeletedToken: vpc.DeletedToken(seed % 2),
+			}, usual())
+			f.loss, f.lost, f.lateBus = 0.1*float64(seed%3), 0.05*float64(seed%4), time.Duration(seed%5)*time.Second
+			for range 1 + seed%3 {
+				f.addNode([]string{"t3.small", "t3.medium", "m5.large"}[seed%3], []int{8, 11, 20}[seed%3])
+			}
+			first := f.addLeader("a")
+			first.lead(1, forever)
+			f.walk(8 * time.Minute)
+			second := f.addLeader("b")
+			second.lead(2, forever) // both, for a while
+			f.walk(time.Duration(seed%3) * time.Minute)
+			first.until = f.now // from now on it calls no more, wherever it was
+			f.walk(time.Minute)
+			first.dead = true
+			f.walk(6 * time.Minute)
+			f.must(t)
+			f.settle(t)
+		})
+	}
+}
+
+// settle ends all faults and checks what must be true then.
+func (f *fleet) settle(t *testing.T) {
+	t.Helper()
+	f.loss, f.lost, f.lateBus = 0, 0, 100*time.Millisecond
+	f.run(40 * time.Minute)
+	f.must(t)
+	done := f.mutations()
+	f.run(30 * time.Minute)
+	f.must(t)
+	if got := f.mutations(); got != done {
+		t.Errorf("L4: %d changes with nothing going on:\n%s", got-done, f.story())
+	}
+	for _, n := range f.nodes {
+		s := n.snapshot(f.now)
+		free, fenced, held := 0, 0, 0
+		for _, e := range s.ENIs {
+			free, fenced, held = free+e.Free, fenced+len(e.Fenced), held+e.Held
+		}
+		if s.Waiting > 0 || fenced > 0 || held > 0 || free > n.policy.High {
+			t.Errorf("%s: %d wait, %d free of %d..%d, %d fenced, %d held:\n%s", n.id, s.Waiting, free, n.policy.Low, n.policy.High, fenced, held, f.story())
+		}
+	}
+	for _, e := range f.world.NetworkInterfaces(f.wall()) {
+		if e.Attachment == nil {
+			t.Errorf("L3: %s is left over:\n%s", e.ID, f.story())
+		}
+	}
+}
