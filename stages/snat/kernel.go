@@ -134,7 +134,8 @@ func (k *kernel) number(s state) (int, error) {
 		"effective configurations; use fewer, or end the pods of an old one", numbers.MaxProfile)
 }
 
-// used says which profiles have pods: by their link groups, or by the addresses behind other interface plugins.
+// used says which profiles have pods: by their link groups, or by the addresses behind other interface plugins. A host
+// end that is down is what DEL leaves until the pod's namespace ends: nobody uses it.
 func (k *kernel) used() (map[int]bool, error) {
 	used := map[int]bool{}
 	all, err := k.link.Links()
@@ -142,7 +143,7 @@ func (k *kernel) used() (map[int]bool, error) {
 		return nil, err
 	}
 	for _, l := range all {
-		if _, n, ok := numbers.PodENI(l.Group); ok && n > 0 {
+		if _, n, ok := numbers.PodENI(l.Group); ok && n > 0 && l.Up {
 			used[n] = true
 		}
 	}

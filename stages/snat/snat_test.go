@@ -263,7 +263,7 @@ func TestProfilesRunOut(t *testing.T) {
 	for k := 1; k <= numbers.MaxProfile; k++ {
 		name := "other" + string(rune('0'+k))
 		w.node.Run("ip", "link", "add", name, "type", "veth", "peer", "name", name+"p")
-		w.node.Run("ip", "link", "set", name, "group", itoa(numbers.PodLinkGroup(3, k)))
+		w.node.Run("ip", "link", "set", name, "up", "group", itoa(numbers.PodLinkGroup(3, k)))
 		used = append(used, name)
 	}
 	w.node.Do(func(*link.Conn) {
@@ -397,6 +397,14 @@ func TestGCKeepsWhatPodsUse(t *testing.T) {
 	w.add(request(""))
 	if err := w.do(Stage{}.Check, request("")); err != nil {
 		t.Errorf("Check after the first configuration came back: %v", err)
+	}
+	w.node.Run("ip", "link", "set", "enipod", "down") // as routed-veth's DEL leaves it
+	gc.Valid = []stages.Attachment{}
+	if err := w.do(Stage{}.GC, gc); err != nil {
+		t.Fatal(err)
+	}
+	if text := w.node.Ruleset("inet", "enichain-snat"); text != "" {
+		t.Errorf("after the last pod GC leaves\n%s", text)
 	}
 }
 
