@@ -101,8 +101,8 @@ func Typical(scale float64) Latencies {
 	}
 }
 
-// of picks the latency of an action.
-func (l Latencies) of(action string) Latency {
+// Of is the latency of an action.
+func (l Latencies) Of(action string) Latency {
 	if exact, ok := l[action]; ok {
 		return exact
 	}

@@ -10,6 +10,7 @@ type Error struct {
 	HTTPStatus int
 }
 
+// Error is the code and the message.
 func (e *Error) Error() string { return e.Code + ": " + e.Message }
 
 // The codes that the lab answers. Every one is EC2's own.

@@ -33,7 +33,7 @@ func (w *World) faultError(action string) *Error {
 }
 
 func (w *World) latency(action string) Latency {
-	l := w.config.Latency.of(action)
+	l := w.config.Latency.Of(action)
 	if f := w.newest(FaultLatency, onAction(action)); f != nil {
 		l = Latency{Answer: f.duration(), Effect: f.duration()}
 	}

@@ -73,29 +73,71 @@ type DescribeRouteTables struct {
 	Filters []Filter `query:"Filter"`
 }
 
-// Action is EC2's name of the action.
-func (CreateNetworkInterface) Action() string            { return "CreateNetworkInterface" }
-func (DeleteNetworkInterface) Action() string            { return "DeleteNetworkInterface" }
-func (AttachNetworkInterface) Action() string            { return "AttachNetworkInterface" }
-func (DetachNetworkInterface) Action() string            { return "DetachNetworkInterface" }
-func (AssignPrivateIpAddresses) Action() string          { return "AssignPrivateIpAddresses" }
-func (UnassignPrivateIpAddresses) Action() string        { return "UnassignPrivateIpAddresses" }
-func (AssignIpv6Addresses) Action() string               { return "AssignIpv6Addresses" }
-func (UnassignIpv6Addresses) Action() string             { return "UnassignIpv6Addresses" }
-func (ModifyNetworkInterfaceAttribute) Action() string   { return "ModifyNetworkInterfaceAttribute" }
+// Action is "CreateNetworkInterface".
+func (CreateNetworkInterface) Action() string { return "CreateNetworkInterface" }
+
+// Action is "DeleteNetworkInterface".
+func (DeleteNetworkInterface) Action() string { return "DeleteNetworkInterface" }
+
+// Action is "AttachNetworkInterface".
+func (AttachNetworkInterface) Action() string { return "AttachNetworkInterface" }
+
+// Action is "DetachNetworkInterface".
+func (DetachNetworkInterface) Action() string { return "DetachNetworkInterface" }
+
+// Action is "AssignPrivateIpAddresses".
+func (AssignPrivateIpAddresses) Action() string { return "AssignPrivateIpAddresses" }
+
+// Action is "UnassignPrivateIpAddresses".
+func (UnassignPrivateIpAddresses) Action() string { return "UnassignPrivateIpAddresses" }
+
+// Action is "AssignIpv6Addresses".
+func (AssignIpv6Addresses) Action() string { return "AssignIpv6Addresses" }
+
+// Action is "UnassignIpv6Addresses".
+func (UnassignIpv6Addresses) Action() string { return "UnassignIpv6Addresses" }
+
+// Action is "ModifyNetworkInterfaceAttribute".
+func (ModifyNetworkInterfaceAttribute) Action() string { return "ModifyNetworkInterfaceAttribute" }
+
+// Action is "DescribeNetworkInterfaceAttribute".
 func (DescribeNetworkInterfaceAttribute) Action() string { return "DescribeNetworkInterfaceAttribute" }
-func (CreateTags) Action() string                        { return "CreateTags" }
-func (DeleteTags) Action() string                        { return "DeleteTags" }
-func (TerminateInstances) Action() string                { return "TerminateInstances" }
-func (DescribeInstances) Action() string                 { return "DescribeInstances" }
-func (DescribeInstanceTypes) Action() string             { return "DescribeInstanceTypes" }
-func (DescribeNetworkInterfaces) Action() string         { return "DescribeNetworkInterfaces" }
-func (DescribeSubnets) Action() string                   { return "DescribeSubnets" }
-func (DescribeVpcs) Action() string                      { return "DescribeVpcs" }
-func (DescribeSecurityGroups) Action() string            { return "DescribeSecurityGroups" }
-func (DescribeAvailabilityZones) Action() string         { return "DescribeAvailabilityZones" }
-func (DescribeTags) Action() string                      { return "DescribeTags" }
-func (DescribeRouteTables) Action() string               { return "DescribeRouteTables" }
+
+// Action is "CreateTags".
+func (CreateTags) Action() string { return "CreateTags" }
+
+// Action is "DeleteTags".
+func (DeleteTags) Action() string { return "DeleteTags" }
+
+// Action is "TerminateInstances".
+func (TerminateInstances) Action() string { return "TerminateInstances" }
+
+// Action is "DescribeInstances".
+func (DescribeInstances) Action() string { return "DescribeInstances" }
+
+// Action is "DescribeInstanceTypes".
+func (DescribeInstanceTypes) Action() string { return "DescribeInstanceTypes" }
+
+// Action is "DescribeNetworkInterfaces".
+func (DescribeNetworkInterfaces) Action() string { return "DescribeNetworkInterfaces" }
+
+// Action is "DescribeSubnets".
+func (DescribeSubnets) Action() string { return "DescribeSubnets" }
+
+// Action is "DescribeVpcs".
+func (DescribeVpcs) Action() string { return "DescribeVpcs" }
+
+// Action is "DescribeSecurityGroups".
+func (DescribeSecurityGroups) Action() string { return "DescribeSecurityGroups" }
+
+// Action is "DescribeAvailabilityZones".
+func (DescribeAvailabilityZones) Action() string { return "DescribeAvailabilityZones" }
+
+// Action is "DescribeTags".
+func (DescribeTags) Action() string { return "DescribeTags" }
+
+// Action is "DescribeRouteTables".
+func (DescribeRouteTables) Action() string { return "DescribeRouteTables" }
 
 // unbounded is true of a list asked for with neither filter nor pagination: those have a smaller bucket of their own.
 // Whether a list of ids counts as a filter is not documented; here it does.
