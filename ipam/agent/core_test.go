@@ -122,11 +122,24 @@ func TestPublishOccasions(t *testing.T) {
 		}, 2},
 		{"the bus comes back", func(n *node) { n.connect(false); n.connect(true) }, 1},
 		{"the bus is away", func(n *node) { n.connect(false); n.wait("w"); n.pass(time.Hour) }, 0},
+		{"an interface becomes empty", func(n *node) {
+			n.mustAdd("a")
+			n.connect(false)
+			n.connect(true)
+			n.pass(time.Second)
+			n.del("a")
+			n.pass(40 * time.Second)
+		}, 2}, // one of them for the bus
 		{"drained", func(n *node) { n.step(Input{Hint: &Hint{MaxPods: 29, Unschedulable: true}}) }, 1},
 		{"heartbeats", func(n *node) { n.pass(10 * time.Minute) }, 10},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			n := ready(t)
+			if tc.name != "heartbeats" {
+				n.shell.core.options.Heartbeat = time.Hour
+				n.connect(false)
+				n.connect(true)
+			}
 			n.pass(2 * time.Second)
 			before := n.bus.snapshots
 			tc.do(n)
@@ -240,6 +253,68 @@ func TestReturnOfAnAddress(t *testing.T) {
 	want("a late message of an early list", map[ipam.State]int{ipam.Free: 4, ipam.Held: 1})
 	n.send(n.supply(eni(0, 5)))
 	want("a list begun after the hold-down", map[ipam.State]int{ipam.Free: 5})
+}
+
+// TestEndOfHoldDownIsSaid is A4's third step: without it the address would wait for the next heartbeat.
+func TestEndOfHoldDownIsSaid(t *testing.T) {
+	n := ready(t)
+	n.shell.core.options.Heartbeat = 24 * time.Hour
+	n.connect(false)
+	n.connect(true)
+	n.send(n.supply(eni(0, 4)))
+	n.pass(store.HoldDown + 2*time.Second)
+	held := n.state().Held
+	if len(held) != 1 || held[0].S1 == 0 {
+		t.Fatalf("held %+v", held)
+	}
+	if n.bus.stream.Seq < held[0].S1 {
+		t.Errorf("the stream has seq %d, the hold-down ended with %d", n.bus.stream.Seq, held[0].S1)
+	}
+}
+
+// TestLinkMadeAnew: the same MAC on another link is a link that nobody has prepared.
+func TestLinkMadeAnew(t *testing.T) {
+	n := ready(t)
+	n.kernel.prepared = map[int]bool{}
+	n.kernel.links[0].Index = 99
+	n.step(Input{Wake: &Wake{Links: true}})
+	n.settle()
+	if !n.kernel.prepared[0] {
+		t.Error("the new link was not prepared")
+	}
+}
+
+// TestPrepareIsTriedAgain, ever later.
+func TestPrepareIsTriedAgain(t *testing.T) {
+	n := newNode(t, 1)
+	n.attach(0)
+	n.start()
+	n.settle()
+	s := n.supply(eni(0, 2))
+	s.ENIs[0].MAC = "0a:00:00:00:00:77"
+	n.kernel.links = append(n.kernel.links, Link{Name: "eth7", Index: 7, MAC: "0a:00:00:00:00:77", Up: true, N: -1})
+	n.step(Input{Wake: &Wake{Links: true}})
+	n.settle()
+	n.kernel.refuse = errors.New("device or resource busy")
+	n.send(s)
+	n.pass(time.Minute)
+	if got := n.states()[ipam.Pending]; got != 2 {
+		t.Errorf("%d pending while the interface cannot be prepared", got)
+	}
+	tries := 0
+	for _, e := range n.did {
+		if e.Prepare != nil {
+			tries++
+		}
+	}
+	if tries < 4 || tries > 10 {
+		t.Errorf("%d tries in a minute", tries)
+	}
+	n.kernel.refuse = nil
+	n.pass(31 * time.Second)
+	if got := n.states()[ipam.Free]; got != 2 {
+		t.Errorf("%d free once it can", got)
+	}
 }
 
 // TestHoldDownWaitsForProof is A4's second step: no clock runs before the stream has the snapshot.

@@ -227,6 +227,7 @@ type fakeKernel struct {
 	mu       sync.Mutex // guards missing
 	missing  []string   // what Repair will put back
 	fails    error      // what everything answers
+	refuse   error      // what Prepare answers
 	repairs  int
 	swept    int
 }
@@ -236,8 +237,8 @@ var _ Kernel = (*fakeKernel)(nil)
 func (k *fakeKernel) Links(context.Context) ([]Link, error) { return slices.Clone(k.links), k.fails }
 
 func (k *fakeKernel) Prepare(_ context.Context, e ENI) error {
-	if k.fails != nil {
-		return k.fails
+	if err := errors.Join(k.fails, k.refuse); err != nil {
+		return err
 	}
 	if !slices.ContainsFunc(k.links, func(l Link) bool { return l.MAC == e.MAC }) {
 		return errors.New("no link with MAC " + e.MAC)

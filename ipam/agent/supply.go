@@ -14,8 +14,6 @@ func (c *Core) supplyCame(s ipam.Supply) {
 	if s.Basis.Inc != c.pool.Snapshot.Inc {
 		return // meant for an earlier pool file; the reconciler sends anew once it has read a snapshot of this one
 	}
-	// Whoever sent this had read that snapshot: the stream holds it (protocol A4, step 2).
-	c.publish.acked = max(c.publish.acked, s.Basis.Seq)
 	seen := ipam.Seen{Epoch: s.Epoch, Rev: s.Rev}
 	if !c.pool.Snapshot.Seen.Less(seen) {
 		return
@@ -57,7 +55,8 @@ func (c *Core) supplyTaken(done Done) {
 	c.links.told = nil // the pool file joins links with what it has just accepted
 }
 
-// decideProof tells the pool file that the stream holds a snapshot which is new enough for what is held.
+// decideProof tells the pool file that the stream holds a snapshot which is new enough for what is held. (An accepted
+// supply is such a proof too; the store sees to that itself.)
 func (c *Core) decideProof() {
 	if c.pool.Unproven != 0 && c.publish.acked > c.publish.proved && !c.stored.holds(c.now) {
 		c.publish.proved = c.publish.acked
