@@ -98,17 +98,23 @@ func clientOptions(o Options) ([]nats.Option, error) {
 	if err := checkInstance(ipam.InstanceID(user)); err != nil {
 		return nil, err
 	}
+	where := func(c *nats.Conn) string {
+		if o.Server != nil {
+			return "in this process"
+		}
+		return c.ConnectedUrlRedacted()
+	}
 	options := []nats.Option{
 		nats.Name(user), nats.CustomInboxPrefix(inboxPrefix(user)), nats.Timeout(connectLimit),
 		nats.MaxReconnects(-1), nats.RetryOnFailedConnect(true), nats.IgnoreAuthErrorAbort(),
 		nats.ReconnectBufSize(-1), nats.CustomReconnectDelay(delay),
 		nats.PingInterval(10 * time.Second), nats.MaxPingsOutstanding(2),
 		nats.ConnectHandler(func(c *nats.Conn) {
-			o.Log.Info("connected to the bus", "url", c.ConnectedUrlRedacted())
+			o.Log.Info("connected to the bus", "where", where(c))
 			o.Changed(true)
 		}),
 		nats.ReconnectHandler(func(c *nats.Conn) {
-			o.Log.Info("connected to the bus again", "url", c.ConnectedUrlRedacted())
+			o.Log.Info("connected to the bus again", "where", where(c))
 			o.Changed(true)
 		}),
 		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {

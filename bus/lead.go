@@ -1,9 +1,11 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -20,7 +22,7 @@ func (c *Conn) Lead(ctx context.Context, name string, ttl time.Duration, change 
 	if ttl < time.Second {
 		return fmt.Errorf("cannot lead %s: a lease of %s is shorter than a second", name, ttl)
 	}
-	l := &lead{c: c, key: name, holder: []byte(c.name), ttl: ttl, change: change}
+	l := &lead{c: c, key: name, holder: fmt.Appendf(nil, "%s %016x", c.name, rand.Uint64()), ttl: ttl, change: change}
 	tick := time.NewTicker(ttl / 3)
 	defer tick.Stop()
 	for {
@@ -54,12 +56,16 @@ type lead struct {
 
 // step takes or renews the lease once.
 func (l *lead) step(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, l.ttl/3)
-	defer cancel()
 	asked := time.Now() // the lease is younger in the server than here
 	if l.term != 0 && asked.After(l.until) {
 		l.lose()
 	}
+	patience := l.ttl / 3
+	if l.term != 0 {
+		patience = max(patience, l.until.Sub(asked)) // a slow disk is no reason to give up before the end
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	revision, err := l.write(ctx)
 	switch {
 	case err == nil:
@@ -90,9 +96,23 @@ func (l *lead) write(ctx context.Context) (uint64, error) {
 		l.kv = kv
 	}
 	if l.term != 0 {
-		return l.kv.Update(ctx, l.key, l.holder, l.revision)
+		revision, err := l.kv.Update(ctx, l.key, l.holder, l.revision)
+		return l.claim(ctx, revision, err)
 	}
-	return l.kv.Create(ctx, l.key, l.holder)
+	revision, err := l.kv.Create(ctx, l.key, l.holder)
+	return l.claim(ctx, revision, err)
+}
+
+// claim looks whether the write that stands in the way is our own: one whose answer came too late for us.
+func (l *lead) claim(ctx context.Context, revision uint64, err error) (uint64, error) {
+	if err == nil || !taken(err) {
+		return revision, err
+	}
+	entry, getErr := l.kv.Get(ctx, l.key)
+	if getErr != nil || !bytes.Equal(entry.Value(), l.holder) {
+		return 0, err
+	}
+	return l.kv.Update(ctx, l.key, l.holder, entry.Revision())
 }
 
 // taken says that another holds the key, or has held it since.

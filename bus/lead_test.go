@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
 	"github.com/enichain/enichain/bus"
 )
 
@@ -59,6 +62,42 @@ func TestLead(t *testing.T) {
 	b.stop()
 	if err := <-b.done; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestLeadAfterALostAnswer: a renewal that the server took and whose answer never came is still ours.
+func TestLeadAfterALostAnswer(t *testing.T) {
+	s := serve(t, bus.ServerOptions{})
+	c := connect(t, bus.Options{Server: s, Name: "a"})
+	var terms box[term]
+	listen(t, func(ctx context.Context) error {
+		return c.Lead(ctx, "reconciler", 2*time.Second, func(revision uint64, until time.Time) { terms.add(term{revision, until}) })
+	})
+	terms.wait(t, 1)
+	raw, err := nats.Connect("", nats.InProcessServer(s.NATS()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kv, err := js.KeyValue(t.Context(), bus.BucketLeases)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entry, err := kv.Get(t.Context(), "reconciler")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := kv.Put(t.Context(), "reconciler", entry.Value()); err != nil { // the renewal without an answer
+		t.Fatal(err)
+	}
+	for _, got := range terms.wait(t, 4) {
+		if got.revision != 1 {
+			t.Fatalf("leadership was lost: %+v", terms.list())
+		}
 	}
 }
 

@@ -25,7 +25,7 @@ func (d *daemon) runAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options := d.busOptions("")
+	options := d.busOptions("agent")
 	options.Instance = id.Instance
 	c, err := bus.Connect(ctx, options)
 	if err != nil {
