@@ -13,7 +13,7 @@ import (
 type View struct {
 	ENIs   []ENIView
 	Pods   []PodView
-	Routes []RouteView // to pods; every address that the node delivers to a container
+	Routes []RouteView // to pods; every address that the node delivers by a route of ours, whatever its link
 	Rules  []string    // of ours, as "500: from all lookup 1000"
 }
 
@@ -46,7 +46,7 @@ type PodView struct {
 type RouteView struct {
 	Addr  netip.Addr
 	Link  string
-	Owner string // as PodView.Owner
+	Owner string // as PodView.Owner; "" where the link is none of ours
 }
 
 // Inspect reads it: a handful of lists, for the agent and for people, never on the way of a pod.
@@ -61,8 +61,9 @@ func Inspect(ctx context.Context) (View, error) {
 		return View{}, err
 	}
 	var v View
-	byIndex := map[int]PodView{}
+	byIndex, names := map[int]PodView{}, map[int]string{}
 	for _, l := range links {
+		names[l.Index] = l.Name
 		if n, ok := numbers.GroupENI(l.Group); ok {
 			e, _ := readENIAlias(n, l.Alias)
 			e.N, e.MAC = n, l.MAC.String()
@@ -87,8 +88,9 @@ func Inspect(ctx context.Context) (View, error) {
 			return View{}, err
 		}
 		for _, r := range routes {
-			if p, ok := byIndex[r.Link]; ok && r.Dst.IsSingleIP() {
-				v.Routes = append(v.Routes, RouteView{Addr: r.Dst.Addr(), Link: p.Link, Owner: p.Owner})
+			p, ok := byIndex[r.Link]
+			if r.Dst.IsSingleIP() && (ok || r.Table == numbers.PodsTable) {
+				v.Routes = append(v.Routes, RouteView{Addr: r.Dst.Addr(), Link: names[r.Link], Owner: p.Owner})
 			}
 		}
 		rules, err := c.Rules(family)

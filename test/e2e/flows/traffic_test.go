@@ -58,8 +58,9 @@ func (p place) do(f func() error) error {
 	return <-done
 }
 
-// serve answers TCP and UDP on one address with "<name> sees <source>".
-func (w *world) serve(name, at, address string, port int) {
+// serve answers TCP and UDP on one address with "<name> sees <source>". Its sockets keep the place's network namespace
+// alive until the test ends, or stop is called.
+func (w *world) serve(name, at, address string, port int) (stop func()) {
 	w.t.Helper()
 	to := net.JoinHostPort(address, fmt.Sprint(port))
 	var l net.Listener
@@ -71,7 +72,8 @@ func (w *world) serve(name, at, address string, port int) {
 		u, err = net.ListenPacket("udp", to)
 		return err
 	}))
-	w.t.Cleanup(func() { l.Close(); u.Close() })
+	stop = func() { l.Close(); u.Close() }
+	w.t.Cleanup(stop)
 	go func() {
 		for {
 			c, err := l.Accept()
@@ -92,6 +94,7 @@ func (w *world) serve(name, at, address string, port int) {
 			fmt.Fprintf(answer{u, from}, "%s sees %s", name, from.(*net.UDPAddr).IP)
 		}
 	}()
+	return stop
 }
 
 type answer struct {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
+	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"github.com/containernetworking/cni/pkg/version"
 
 	"github.com/enichain/enichain/stages/routedveth"
@@ -44,6 +45,7 @@ type addresses struct {
 	webNet          string
 	public          map[string]string
 	localhostToPort bool
+	more            []string // addresses for pods beyond the three, on the network interface whose subnet they are in
 }
 
 var four = addresses{
@@ -105,8 +107,16 @@ func newWorld(t *testing.T, a addresses) *world {
 	t.Cleanup(func() { must(t, f.Close()) })
 	w := &world{t: t, a: a, fabric: f, bin: binaries(t)}
 	w.node, w.other = w.instance("node-1"), w.instance("node-2")
-	w.attach("node-1", 0, mac0, a.public, a.node, a.p0)
-	w.attach("node-1", 1, mac1, nil, a.eni, a.p1, a.p2)
+	of0, of1 := []string{a.node, a.p0}, []string{a.eni, a.p1, a.p2}
+	for _, x := range a.more {
+		if prefixes(a.subnets)[0].Contains(netip.MustParseAddr(x)) {
+			of0 = append(of0, x)
+		} else {
+			of1 = append(of1, x)
+		}
+	}
+	w.attach("node-1", 0, mac0, a.public, of0...)
+	w.attach("node-1", 1, mac1, nil, of1...)
 	w.attach("node-2", 0, macOther, nil, a.host, a.remote)
 	w.client, err = f.Outside(t.Context(), "client", netip.MustParsePrefix(a.clientNet), netip.MustParseAddr(a.client))
 	must(t, err)
@@ -120,6 +130,9 @@ func newWorld(t *testing.T, a addresses) *world {
 	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip link set nodelocaldns up; "+
 		"ip address add "+a.dns+" dev nodelocaldns"+nodad)
 	w.prepare()
+	if a.family == "ip" {
+		w.supply()
+	}
 	w.cni = libcni.NewCNIConfigWithCacheDir([]string{w.bin}, t.TempDir(), &inside{node: w.node})
 	return w
 }
@@ -169,14 +182,17 @@ func (w *world) enis() []routedveth.ENI {
 	return []routedveth.ENI{{N: 0, MAC: mac0}, one}
 }
 
-// stages are the list behind the first stage; without those named in leaving.
+// load takes the flagship list, without the stages named in leaving.
 func (w *world) load(leaving ...string) {
 	w.t.Helper()
 	plugins := []map[string]any{
-		{"type": "given", "results": w.results()},
+		{"type": "eni-ipam"},
 		{"type": "routed-veth"},
 		{"type": "snat"},
 		{"type": "portmap-compat", "capabilities": map[string]bool{"portMappings": true}},
+	}
+	if w.a.family == "ip6" { // pools have IPv4 addresses only, so far
+		plugins[0] = map[string]any{"type": "given", "results": w.results()}
 	}
 	kept := plugins[:0]
 	for _, p := range plugins {
@@ -232,8 +248,15 @@ type port struct {
 func (w *world) add(pod string, ports ...port) {
 	w.t.Helper()
 	w.sh(w.node, "ip netns add "+pod+"; ip -n "+pod+" link set lo up")
-	if _, err := w.cni.AddNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...)); err != nil {
+	answer, err := w.cni.AddNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...))
+	if err != nil {
 		w.t.Fatalf("ADD of %s: %v", pod, err)
+	}
+	result, err := types100.NewResultFromResult(answer)
+	must(w.t, err)
+	want := map[string]string{"p0": w.a.p0, "p1": w.a.p1, "p2": w.a.p2}[pod]
+	if got := result.IPs[0].Address.IP.String(); got != want {
+		w.t.Fatalf("ADD of %s: address %s, want %s", pod, got, want)
 	}
 	if err := w.cni.CheckNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...)); err != nil {
 		w.t.Fatalf("CHECK of %s: %v", pod, err)
@@ -287,7 +310,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat")
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/eni-ipam", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat")
 	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("cannot build the stages: %w\n%s", err, out)
