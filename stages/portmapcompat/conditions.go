@@ -69,6 +69,6 @@ func nftProgram() (string, error) {
 			return path, nil
 		}
 	}
-	return "", stages.Errorf(stages.Config, "conditionsV4 and conditionsV6 need the program nft, which this node has not; install "+
-		"it, or take them out")
+	return "", stages.Errorf(stages.Config, "conditionsV4 and conditionsV6 need the program nft, which this node has not; "+
+		"install it, or take them out")
 }

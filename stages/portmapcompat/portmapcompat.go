@@ -49,15 +49,15 @@ func read(r *stages.Request) (call, error) {
 	}
 	c.ports = ports
 	if r.Prev == nil {
-		return c, stages.Errorf(stages.NoPrevResult, "portmap-compat has no prevResult for %s: it stands behind the stage that "+
-			"makes the interface, never first in a list", r.Attachment)
+		return c, stages.Errorf(stages.NoPrevResult, "portmap-compat has no prevResult for %s: it stands behind the stage "+
+			"that makes the interface, never first in a list", r.Attachment)
 	}
 	if len(ports) == 0 {
 		return c, nil
 	}
 	if c.pod = targets(r); len(c.pod) == 0 {
-		return c, stages.Errorf(stages.Config, "host port %s for %s: prevResult has no address of interface %s that it could lead to",
-			ports[0], r.Attachment, r.IfName)
+		return c, stages.Errorf(stages.Config, "host port %s for %s: prevResult has no address of interface %s that it could "+
+			"lead to", ports[0], r.Attachment, r.IfName)
 	}
 	c.wants = c.elements(owner(r.Attachment), ports, c.pod)
 	return c, nil
@@ -146,7 +146,7 @@ func (Stage) Check(_ context.Context, r *stages.Request) error {
 		return kernelError(r, err)
 	}
 	defer k.close()
-	drift, err := k.drift(c)
+	drift, err := k.nft.Steady(func() (string, error) { return k.drift(c) })
 	if err == nil && drift != "" {
 		err = stages.Errorf(stages.Drift, "%s: %s", r.Attachment, drift)
 	}

@@ -130,8 +130,8 @@ func (k *kernel) number(s state) (int, error) {
 			return n, nil
 		}
 	}
-	return 0, stages.Errorf(stages.Config, "all %d SNAT profiles of this node are in use: pods run with that many different "+
-		"effective configurations; use fewer, or end the pods of an old one", numbers.MaxProfile)
+	return 0, stages.Errorf(stages.Config, "all %d SNAT profiles of this node are in use: pods run with that many "+
+		"different effective configurations; use fewer, or end the pods of an old one", numbers.MaxProfile)
 }
 
 // used says which profiles have pods: by their link groups, or by the addresses behind other interface plugins. A host

@@ -33,8 +33,8 @@ func (k *kernel) wireOf(r *stages.Request) (w wire, ok bool, err error) {
 			continue
 		}
 		if l.MAC != mac {
-			return wire{}, false, stages.Errorf(stages.Drift, "link %s has MAC %s, not %s of %s: it belongs to another attachment",
-				l.Name, l.MAC, mac, r.Attachment)
+			return wire{}, false, stages.Errorf(stages.Drift, "link %s has MAC %s, not %s of %s: it belongs to another "+
+				"attachment", l.Name, l.MAC, mac, r.Attachment)
 		}
 		return wire{Link: l, eni: n, profile: profile}, true, nil
 	}

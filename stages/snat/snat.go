@@ -109,30 +109,31 @@ func (Stage) Check(_ context.Context, r *stages.Request) error {
 	if err != nil || len(p.Out) == 0 {
 		return kernelError(r, err)
 	}
-	n, err := k.numberOf(p, r)
-	if err != nil {
-		return kernelError(r, err)
-	}
-	drift, err := k.drift(p, n)
+	drift, err := k.nft.Steady(func() (string, error) {
+		n, drift, err := k.numberOf(p, r)
+		if err != nil || drift != "" {
+			return drift, err
+		}
+		return k.drift(p, n)
+	})
 	if err == nil && drift != "" {
 		err = stages.Errorf(stages.Drift, "%s: %s", r.Attachment, drift)
 	}
 	return kernelError(r, err)
 }
 
-// numberOf is the profile that the kernel has for this pod.
-func (k *kernel) numberOf(p profile, r *stages.Request) (int, error) {
+// numberOf is the profile that the kernel has for this pod, or what is missing.
+func (k *kernel) numberOf(p profile, r *stages.Request) (number int, drift string, err error) {
 	w, wired, err := k.wireOf(r)
 	if err != nil {
-		return 0, err
+		return 0, "", err
 	}
 	if wired {
 		if w.profile == 0 {
-			return 0, stages.Errorf(stages.Drift, "%s: link %s has group %d, which stands for no SNAT", r.Attachment, w.Name, w.Group)
+			drift = fmt.Sprintf("link %s has group %d, which stands for no SNAT", w.Name, w.Group)
 		}
-		return w.profile, nil
+		return w.profile, drift, nil
 	}
-	number := 0
 	for _, a := range addresses(r) {
 		f := nft.FamilyOf(a)
 		if _, ok := p.Out[f]; !ok {
@@ -140,16 +141,15 @@ func (k *kernel) numberOf(p profile, r *stages.Request) (int, error) {
 		}
 		e, err := k.nft.Element(numbers.TableSNAT, podsMap(f), nft.Addr(a))
 		if errors.Is(err, nft.ErrNotExist) || err == nil && e.Comment != owner(r.Attachment) {
-			return 0, stages.Errorf(stages.Drift, "%s: map %s in table %s does not have its address %s",
-				r.Attachment, podsMap(f), numbers.TableSNAT, a)
+			return 0, fmt.Sprintf("map %s in table %s does not have its address %s", podsMap(f), numbers.TableSNAT, a), nil
 		} else if err != nil {
-			return 0, err
+			return 0, "", err
 		}
 		if number = numberIn(e.Jump); number == 0 {
-			return 0, stages.Errorf(stages.Drift, "%s: map %s leads its address to chain %s", r.Attachment, podsMap(f), e.Jump)
+			return 0, fmt.Sprintf("map %s leads its address to chain %s", podsMap(f), e.Jump), nil
 		}
 	}
-	return number, nil
+	return number, "", nil
 }
 
 // numberIn is k of the chain "leave-k"; 0 where the chain is another.
@@ -228,8 +228,8 @@ func configuration(r *stages.Request) (config, error) {
 		return c, err
 	}
 	if r.Prev == nil {
-		return c, stages.Errorf(stages.NoPrevResult, "snat has no prevResult for %s: it stands behind the stage that makes the "+
-			"interface, never first in a list", r.Attachment)
+		return c, stages.Errorf(stages.NoPrevResult, "snat has no prevResult for %s: it stands behind the stage that makes "+
+			"the interface, never first in a list", r.Attachment)
 	}
 	return c, nil
 }
@@ -248,8 +248,8 @@ func (k *kernel) profile(c config, r *stages.Request) (profile, error) {
 		}
 		out, err := k.link.Uplink(f == nft.IPv6)
 		if errors.Is(err, link.ErrAbsent) {
-			return p, stages.Errorf(stages.Kernel, "no SNAT for %s: the node has no default route for %s, so no primary network "+
-				"interface; add one, or take snat out of the list", r.Attachment, familyName(f))
+			return p, stages.Errorf(stages.Kernel, "no SNAT for %s: the node has no default route for %s, so no primary "+
+				"network interface; add one, or take snat out of the list", r.Attachment, familyName(f))
 		} else if err != nil {
 			return p, err
 		}

@@ -64,3 +64,23 @@ func (c *Conn) Transact(table string, build func(*Batch) error) error {
 	}
 	return err
 }
+
+// Steady repeats a look that found drift until nothing changed while it was looking: what it took for drift may have
+// been another process's change between two of its questions.
+func (c *Conn) Steady(look func() (drift string, err error)) (string, error) {
+	var drift string
+	for range transactTries {
+		before, err := c.Generation()
+		if err != nil {
+			return "", err
+		}
+		if drift, err = look(); err != nil || drift == "" {
+			return drift, err
+		}
+		after, err := c.Generation()
+		if err != nil || after == before {
+			return drift, err
+		}
+	}
+	return drift, nil
+}

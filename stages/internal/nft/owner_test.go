@@ -64,3 +64,21 @@ func TestTransactBeginsAnewAfterAChange(t *testing.T) {
 		t.Errorf("Element = %+v, %v", e, err)
 	}
 }
+
+func TestSteadyLooksAgain(t *testing.T) {
+	c := inNamespace(t)
+	calls := 0
+	drift, err := c.Steady(func() (string, error) {
+		if calls++; calls == 1 {
+			run(t, "nft", "add", "table", "inet", "somebody")
+			return "half of it is missing", nil
+		}
+		return "", nil
+	})
+	if drift != "" || err != nil || calls != 2 {
+		t.Errorf("Steady = %q, %v after %d looks", drift, err, calls)
+	}
+	if drift, _ = c.Steady(func() (string, error) { return "gone", nil }); drift != "gone" {
+		t.Errorf("Steady hides what stays: %q", drift)
+	}
+}
