@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 // Alive is the file by which others see that the agent lives: locked as long as the process is there, touched as long
 // as its loop turns (docs/design.md, "One table each").
 type Alive struct {
+	path string
 	file *os.File
 }
 
@@ -20,31 +22,55 @@ const AliveEvery = 30 * time.Second
 
 // TakeAlive makes this process the agent of the node, or says which one is.
 func TakeAlive(path string) (*Alive, error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot make the folder of %s: %w", path, err)
+	a := &Alive{path: path}
+	if err := a.take(); err != nil {
+		return nil, err
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o644)
+	return a, nil
+}
+
+func (a *Alive) take() error {
+	if err := os.MkdirAll(filepath.Dir(a.path), 0o755); err != nil {
+		return fmt.Errorf("cannot make the folder of %s: %w", a.path, err)
+	}
+	file, err := os.OpenFile(a.path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o644)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open agent lock: %w", err)
+		return fmt.Errorf("cannot open agent lock: %w", err)
 	}
 	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		holder := make([]byte, 32)
 		n, _ := file.ReadAt(holder, 0)
 		file.Close()
-		return nil, fmt.Errorf("cannot lock %s: another agent (pid %s) runs on this node: %w", path, holder[:n], err)
+		return fmt.Errorf("cannot lock %s: another agent (pid %s) runs on this node: %w", a.path, holder[:n], err)
 	}
-	a := &Alive{file: file}
-	if err := file.Truncate(0); err == nil {
-		_, _ = fmt.Fprintf(file, "%d", os.Getpid()) // for the error above alone
+	err = file.Truncate(0)
+	if err == nil {
+		_, err = fmt.Fprintf(file, "%d", os.Getpid()) // for the error above; it touches the file as well
 	}
-	return a, a.Touch()
+	if err != nil {
+		return errors.Join(fmt.Errorf("cannot write agent lock: %w", err), file.Close())
+	}
+	a.file = file
+	return nil
 }
 
-// Touch says that the loop turns.
+// Touch says that the loop turns. A file that somebody removed is made and locked anew: without it others take the
+// agent for dead.
 func (a *Alive) Touch() error {
+	mine, err := a.file.Stat()
+	if err != nil {
+		return fmt.Errorf("cannot look at agent lock: %w", err)
+	}
+	if there, err := os.Stat(a.path); err != nil || !os.SameFile(mine, there) {
+		old := a.file
+		if err := a.take(); err != nil {
+			return err
+		}
+		return old.Close()
+	}
 	now := unix.NsecToTimeval(time.Now().UnixNano())
 	if err := unix.Futimes(int(a.file.Fd()), []unix.Timeval{now, now}); err != nil {
-		return fmt.Errorf("cannot touch %s: %w", a.file.Name(), err)
+		return fmt.Errorf("cannot touch %s: %w", a.path, err)
 	}
 	return nil
 }

@@ -58,6 +58,11 @@ func TestAlive(t *testing.T) {
 	if age := time.Since(info.ModTime()); age > time.Minute {
 		t.Errorf("touched %s ago", age)
 	}
+	check(t, os.RemoveAll(filepath.Dir(path)))
+	check(t, first.Touch())
+	if _, err := TakeAlive(path); err == nil {
+		t.Error("a second agent after the file was removed")
+	}
 	check(t, first.Close())
 	second, err := TakeAlive(path)
 	check(t, err)

@@ -90,6 +90,10 @@ func (s *Shell) session(ctx context.Context) error {
 		end()
 		return err
 	}
+	if err := s.alive.Touch(); err != nil { // the pool file's whole folder may have been taken away
+		end()
+		return err
+	}
 	s.inbox, s.jobs = newInbox(), make(chan job, 8)
 	s.file = &poolFile{store: st}
 	s.core = New(s.config.Options, s.config.Random)
