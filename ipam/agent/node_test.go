@@ -287,7 +287,6 @@ type fakeBus struct {
 	up        bool
 	fails     error
 	stream    ipam.Snapshot
-	at        []ipam.Instant // of each publication
 	snapshots int
 	events    []ipam.Record
 }

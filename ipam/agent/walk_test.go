@@ -48,17 +48,16 @@ type walk struct {
 	*node
 	random *rand.Rand
 
-	ec2     []listing     // versions of the truth, the newest last
-	flight  []ipam.Supply // sent, not yet delivered; may be delivered again
-	calls   []call        // Unassigns decided on, not yet made
-	epoch   ipam.Seen
-	pods    map[string]netip.Addr
-	pod     int
-	cooled  map[netip.Addr]ipam.Instant // end of the last lease
-	fenced  map[netip.Addr]bool
-	seen    ipam.Seen
-	inc     ipam.Inc
-	history []string
+	ec2    []listing     // versions of the truth, the newest last
+	flight []ipam.Supply // sent, not yet delivered; may be delivered again
+	calls  []call        // Unassigns decided on, not yet made
+	epoch  ipam.Seen
+	pods   map[string]netip.Addr
+	pod    int
+	cooled map[netip.Addr]ipam.Instant // end of the last lease
+	fenced map[netip.Addr]bool
+	seen   ipam.Seen
+	inc    ipam.Inc
 }
 
 // listing is what EC2 says from an instant on.
