@@ -22,20 +22,18 @@ func (s *Store) run(write bool, f func(*Tx) error) (err error) {
 	old := debug.SetPanicOnFault(true)
 	defer debug.SetPanicOnFault(old)
 	defer func() {
-		p := recover()
-		if p == nil {
-			return
+		if p := recover(); p != nil {
+			if !damaging(p) {
+				panic(p)
+			}
+			err = &DamagedError{Path: s.path, Cause: fmt.Sprint(p)}
 		}
-		if !damaging(p) {
-			panic(p)
-		}
-		if file != nil {
-			// bbolt's own Close would wait for the transaction that just died. Its map stays behind, and keeps the open
-			// file alive: the lock on it has to be taken off by hand.
+		if err != nil && file != nil {
+			// bbolt's own Close would wait for a transaction that just died. Its map stays behind then, and keeps the open
+			// file alive: the lock on it has to be taken off by hand. On a file that was closed both do nothing.
 			_ = unix.Flock(int(file.Fd()), unix.LOCK_UN)
-			file.Close()
+			_ = file.Close()
 		}
-		err = &DamagedError{Path: s.path, Cause: fmt.Sprint(p)}
 	}()
 	db, err := s.open(write, &file)
 	if err != nil {
