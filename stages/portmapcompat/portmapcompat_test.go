@@ -160,13 +160,16 @@ func TestHostIP(t *testing.T) {
 		t.Errorf("route_localnet of a pod that 127.0.0.1 does not reach = %s", got)
 	}
 	w.must(Stage{}.Del, request("b", "", web))
-	w.add(request("b", "", `{"hostPort":8080,"containerPort":80,"protocol":"tcp","hostIP":"0.0.0.0"},`+
+	w.add(request("b", "", `{"hostPort":9999,"containerPort":99,"protocol":"Sctp"},{"hostPort":8080,"containerPort":80,"protocol":"tcp","hostIP":"0.0.0.0"},`+
 		`{"hostPort":9090,"containerPort":80,"protocol":"tcp","hostIP":"127.0.0.1"}`))
 	if got := ask(t, w.outside, "tcp", "2001:db8::1", "[fd00::10]:8080"); got != "nothing" {
 		t.Errorf("0.0.0.0 by IPv6: %s", got)
 	}
 	if got := ask(t, w.outside, "tcp", "198.51.100.1", "10.0.0.10:8080"); got != "b sees 198.51.100.1" {
 		t.Errorf("0.0.0.0: %s", got)
+	}
+	if text := w.table(); !strings.Contains(text, `sctp . 9999 comment "enichain/b/eth0" : 10.0.1.2 . 99`) {
+		t.Errorf("no element for SCTP in\n%s", text)
 	}
 	if got := ask(t, w.node, "tcp", "", "127.0.0.1:9090"); !strings.HasPrefix(got, "b sees") {
 		t.Errorf("hostIP 127.0.0.1: %s", got)

@@ -143,7 +143,7 @@ func base(profiles []int, byAddress bool) nft.Table {
 func addresses(r *stages.Request) []netip.Addr {
 	var all []netip.Addr
 	for _, ip := range r.Prev.IPs {
-		if n := ip.Interface; n != nil {
+		if n := ip.Interface; n != nil && *n >= 0 && *n < len(r.Prev.Interfaces) {
 			of := r.Prev.Interfaces[*n]
 			if of.Sandbox == "" || of.Name != r.IfName {
 				continue

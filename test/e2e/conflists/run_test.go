@@ -3,6 +3,7 @@ package conflists
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 )
@@ -80,6 +81,23 @@ func (m *machine) try(e expected) {
 		m.errorf("nft still knows the pods:\n%s", got)
 	}
 	m.expect("vpc", node+":8080", "nothing", "")
+	m.collect(e.network)
+}
+
+// collect sends what the agent sends when a stage has left the list: a GC with nobody left. The tables go with it.
+func (m *machine) collect(network string) {
+	for _, stage := range []string{"snat", "portmap-compat"} {
+		cmd := exec.Command(stage)
+		cmd.Env = append(os.Environ(), "CNI_COMMAND=GC", "CNI_PATH="+os.Getenv("BIN"))
+		cmd.Stdin = strings.NewReader(`{"cniVersion":"1.1.0","name":"` + network + `","type":"` + stage +
+			`","cni.dev/valid-attachments":[]}`)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			m.errorf("GC of %s: %v\n%s", stage, err, out)
+		}
+		if got := m.run("nft list tables"); strings.Contains(got, "enichain-"+stage) {
+			m.errorf("GC of %s leaves its table:\n%s", stage, m.run("nft list table inet enichain-"+stage))
+		}
+	}
 }
 
 // expect asks; "pod" in what is wanted stands for the asking pod's own address.
