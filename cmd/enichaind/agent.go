@@ -17,7 +17,7 @@ func (d *daemon) runAgent(ctx context.Context) error {
 	if d.config.Kernel.Names {
 		d.writeNames()
 	}
-	id, ok := d.identify(ctx)
+	id, ok := d.identify(ctx, false)
 	if !ok {
 		return nil
 	}
@@ -54,9 +54,13 @@ const (
 	askLimit = 10 * time.Second // of one round of questions
 )
 
-// identify asks until there is an answer; false when ctx ended first.
-func (d *daemon) identify(ctx context.Context) (imds.Identity, bool) {
+// identify asks until there is an answer; false when ctx ended first. Whoever needs the region has to wait for the
+// metadata service itself; the agent goes by what this boot's pool file remembers, if it has to.
+func (d *daemon) identify(ctx context.Context, needRegion bool) (imds.Identity, bool) {
 	client := imds.New()
+	if known := d.identity.Load(); known != nil && known.Region != "" {
+		return *known, true
+	}
 	for pause := firstAsk; ; pause = min(2*pause, lastAsk) {
 		ask, cancel := context.WithTimeout(ctx, askLimit)
 		id, err := client.Identity(ask)
@@ -69,6 +73,10 @@ func (d *daemon) identify(ctx context.Context) (imds.Identity, bool) {
 		if ctx.Err() != nil {
 			return id, false
 		}
+		if id, ok := d.remembered(ctx); ok && !needRegion {
+			d.log.Warn("the metadata service does not answer; this instance is who it was before in this boot", "node", id.Instance, "error", err)
+			return id, true
+		}
 		d.log.Warn("cannot learn who this instance is", "error", err, "retry", pause)
 		select {
 		case <-ctx.Done():
@@ -76,6 +84,23 @@ func (d *daemon) identify(ctx context.Context) (imds.Identity, bool) {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// remembered is who wrote this boot's pool file: an instance does not change without a boot. Without it a daemon could
+// not begin to mend what keeps it from the metadata service, such as `ip rule flush`.
+func (d *daemon) remembered(ctx context.Context) (imds.Identity, bool) {
+	state, _, err := d.readPool(ctx)
+	if err != nil || state.Meta.Instance == "" {
+		return imds.Identity{}, false
+	}
+	id := imds.Identity{Instance: state.Meta.Instance, Type: state.Meta.Type}
+	for _, e := range state.ENIs {
+		if e.N == 0 {
+			id.MAC, id.Primary = e.MAC, e.Primary
+		}
+	}
+	d.identity.Store(&id)
+	return id, true
 }
 
 // toldBus is the agent's bus that also tells this daemon's own listeners.

@@ -38,7 +38,7 @@ func (d *daemon) runReconciler(ctx context.Context, c *bus.Conn) error {
 func (d *daemon) cloud(ctx context.Context) (cloud *ec2.Client, ok bool, err error) {
 	region := cmp.Or(d.config.Reconciler.EC2.Region, os.Getenv("AWS_REGION"), os.Getenv("AWS_DEFAULT_REGION"))
 	if region == "" {
-		id, ok := d.identify(ctx)
+		id, ok := d.identify(ctx, true)
 		if !ok {
 			return nil, false, nil
 		}

@@ -9,7 +9,6 @@ import (
 	"github.com/enichain/enichain/bus"
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/agent"
-	"github.com/enichain/enichain/ipam/imds"
 	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/ipam/store"
 )
@@ -19,11 +18,22 @@ type Status struct {
 	Version    string             `json:"version"`
 	Roles      []string           `json:"roles"`
 	Started    time.Time          `json:"started"`
-	Node       *imds.Identity     `json:"node,omitempty"`       // as soon as the metadata service has answered
+	Node       *Node              `json:"node,omitempty"`       // as soon as it is known
 	Agent      *agent.Status      `json:"agent,omitempty"`      //
 	Reconciler *reconcile.Picture `json:"reconciler,omitempty"` //
 	Bus        BusStatus          `json:"bus"`
 	List       string             `json:"list,omitempty"` // the conflist that this daemon has installed
+}
+
+// Node is who this instance is. Region and zone are missing while the metadata service has not answered in this life of
+// the daemon.
+type Node struct {
+	Instance ipam.InstanceID `json:"instance"`
+	Type     string          `json:"type"`
+	Region   string          `json:"region,omitempty"`
+	Zone     string          `json:"zone,omitempty"`
+	MAC      string          `json:"mac"`
+	Primary  netip.Addr      `json:"primary"`
 }
 
 // BusStatus is how this daemon stands to the bus.
@@ -39,7 +49,11 @@ type BusStatus struct {
 const pictureLimit = time.Second
 
 func (d *daemon) status(ctx context.Context) Status {
-	s := Status{Version: version(), Roles: d.config.Roles, Started: d.started.UTC(), Node: d.identity.Load(), Bus: d.busStatus()}
+	s := Status{Version: version(), Roles: d.config.Roles, Started: d.started.UTC(), Bus: d.busStatus()}
+	if id := d.identity.Load(); id != nil {
+		n := Node(*id)
+		s.Node = &n
+	}
 	if shell := d.agent.Load(); shell != nil {
 		told := shell.Status()
 		s.Agent = &told
