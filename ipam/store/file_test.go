@@ -250,43 +250,6 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}
 }
 
-// TestRandomDamage flips bytes anywhere: whatever happens, it is an answer or an error, not a crash or a hang.
-func TestRandomDamage(t *testing.T) {
-	if raced {
-		return
-	}
-	p := storetest.New(t, storetest.ENI(0, 60))
-	text, err := os.ReadFile(p.Path())
-	if err != nil {
-		t.Fatal(err)
-	}
-	seed := rand.Uint64()
-	rnd := rand.New(rand.NewPCG(seed, 0))
-	for range 300 {
-		bad := append([]byte(nil), text...)
-		for range 1 + rnd.IntN(40) {
-			at := rnd.IntN(len(bad))
-			if at%os.Getpagesize() < 16 {
-				continue // a page's header: bbolt believes its length, and frees up to 2³² pages, which takes minutes
-			}
-			bad[at] ^= byte(1 << rnd.IntN(8))
-		}
-		if err := os.WriteFile(p.Path(), bad, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		err := p.Update(t.Context(), func(tx *store.Tx) error {
-			tx.State()
-			_, err := tx.Lease(p.Now, storetest.Request("x"))
-			return err
-		})
-		var damaged *store.DamagedError
-		var empty *store.EmptyError
-		if err != nil && !errors.As(err, &damaged) && !errors.As(err, &empty) {
-			t.Logf("seed %d: %v", seed, err) // an error of another kind is honest too, a panic is not
-		}
-	}
-}
-
 func TestFaultsOfOursAreNotDamage(t *testing.T) {
 	p := storetest.New(t)
 	defer func() {
