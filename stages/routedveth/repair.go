@@ -207,7 +207,11 @@ func repairPods(c *link.Conn, links []link.Link) (repaired []string, errs error)
 		if !steered(links) {
 			table = link.MainTable
 		}
-		if err := c.Do(hostSide(l.Index, table, podMAC, lost, source)...); err != nil {
+		var mend []link.Message
+		for _, m := range hostSide(l.Index, table, podMAC, lost, source) {
+			mend = append(mend, m.Tolerating(unix.ENODEV, unix.ENETDOWN)) // its DEL came in between
+		}
+		if err := c.Do(mend...); err != nil {
 			errs = errors.Join(errs, err)
 			continue
 		}

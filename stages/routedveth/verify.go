@@ -49,11 +49,18 @@ func Verify(ctx context.Context, e ENI) error {
 
 // missing is what Prepare would change, in words.
 func missing(ctx context.Context, c *link.Conn, l link.Link, e ENI) ([]string, error) {
-	what := missingOnLink(l, e)
-	what = append(what, missingSysctls(append(eniSysctls(l.Name, e.N), sysctl{"net/ipv4/ip_forward", "1"}))...)
+	six, err := hasSix(c, e)
+	if err != nil {
+		return nil, err
+	}
+	settings := append(eniSysctls(l.Name, e.N), sysctl{"net/ipv4/ip_forward", "1"})
+	if six {
+		settings = append(settings, sysctl{"net/ipv6/conf/all/forwarding", "1"})
+	}
+	what := append(missingOnLink(l, e), missingSysctls(settings)...)
 	for _, look := range []func() ([]string, error){
 		func() ([]string, error) { return missingAddresses(c, l, e) },
-		func() ([]string, error) { return missingRules(c, e) },
+		func() ([]string, error) { return missingRules(c, e, six) },
 		func() ([]string, error) { return missingRoutes(c, l, e) },
 		func() ([]string, error) { return missingSteering(e) },
 	} {
@@ -109,11 +116,7 @@ func missingAddresses(c *link.Conn, l link.Link, e ENI) (what []string, err erro
 	return what, err
 }
 
-func missingRules(c *link.Conn, e ENI) (what []string, err error) {
-	six, err := hasSix(c, e)
-	if err != nil {
-		return nil, err
-	}
+func missingRules(c *link.Conn, e ENI, six bool) (what []string, err error) {
 	there := map[uint8][]link.Rule{}
 	for _, family := range families {
 		if there[family], err = c.Rules(family); err != nil {

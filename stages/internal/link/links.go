@@ -74,22 +74,6 @@ func (c *Conn) Links() ([]Link, error) {
 	return all, err
 }
 
-// LinkByMAC is the one link with that address, burnt in or set, pods' host ends left aside; or ErrAbsent. It lists all
-// links.
-func (c *Conn) LinkByMAC(mac MAC) (Link, error) {
-	all, err := c.Links()
-	if err != nil {
-		return Link{}, err
-	}
-	for _, l := range all {
-		// A VLAN or macvlan has its parent's address; only the link itself has no parent here.
-		if (l.Permanent == mac || l.MAC == mac) && (l.Kind == "" || l.Kind == "veth" || l.Kind == "macvlan" && l.Elsewhere) {
-			return l, nil
-		}
-	}
-	return Link{}, fmt.Errorf("cannot find a link with MAC %s: %w", mac, ErrAbsent)
-}
-
 // VethEnd is one end of a pair to be made.
 type VethEnd struct {
 	Name string
