@@ -342,6 +342,38 @@ func TestStoreSurvives(t *testing.T) {
 	}
 }
 
+// TestAnotherBoot: snapshots end with the boot of the machine that holds them, events do not.
+func TestAnotherBoot(t *testing.T) {
+	store := filepath.Join(t.TempDir(), "bus")
+	first, err := bus.Serve(bus.ServerOptions{Store: store})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := connect(t, bus.Options{Server: first})
+	if err := c.PublishEvent(t.Context(), "i-a", "inc", record(1, ipam.PodAdded)); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.PublishSnapshot(t.Context(), snapshot("i-a", 5)); err != nil {
+		t.Fatal(err)
+	}
+	c.Close()
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(store, "boot"), []byte("another\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := connect(t, bus.Options{Server: serve(t, bus.ServerOptions{Store: store})})
+	if latest, err := r.LatestSnapshots(t.Context()); err != nil || len(latest) != 0 {
+		t.Errorf("snapshots of another boot: %v, %v", latest, err)
+	}
+	var events box[bus.Event]
+	listen(t, func(ctx context.Context) error {
+		return r.Events(ctx, bus.EventFilter{Since: time.Unix(0, 0)}, events.add)
+	})
+	events.wait(t, 1)
+}
+
 // TestHubRestart: a node without its hub fails at once, keeps nothing back, and is there again when the hub is.
 func TestHubRestart(t *testing.T) {
 	users, seeds := keys(t, "i-a")

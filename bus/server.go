@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -170,7 +171,36 @@ func (s *Server) start() (err error) {
 		return fmt.Errorf("cannot reach the bus's own server: %w", err)
 	}
 	defer c.Close()
-	return c.EnsureStreams(ctx, s.options.Retain)
+	if err := c.EnsureStreams(ctx, s.options.Retain); err != nil {
+		return err
+	}
+	return s.endBoot(ctx, c)
+}
+
+// endBoot empties the stream of snapshots when the store is from another boot of this machine. A disk that lied about
+// a sync, or a machine that was set back to an image, would bring back an older snapshot than one that the stream had
+// acknowledged, and an address that it calls fenced may be a pod's by now (docs/protocol.md, A4; a block cut short was
+// seen to do it). Every node tells its own again when it connects.
+func (s *Server) endBoot(ctx context.Context, c *Conn) error {
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return fmt.Errorf("cannot read the kernel's boot id: %w", err)
+	}
+	mark := filepath.Join(s.options.Store, "boot")
+	if old, err := os.ReadFile(mark); err == nil && bytes.Equal(old, boot) {
+		return nil
+	}
+	stream, err := c.js.Stream(ctx, StreamState)
+	if err == nil {
+		err = stream.Purge(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot empty the stream %s of another boot: %w", StreamState, err)
+	}
+	if err := os.WriteFile(mark, boot, 0o600); err != nil {
+		return fmt.Errorf("cannot mark the store of the bus: %w", err)
+	}
+	return nil
 }
 
 // awaitReady waits until the server takes connections. One that cannot start says so in its log, and neither ends nor

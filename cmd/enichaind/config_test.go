@@ -81,6 +81,16 @@ func TestParseNamesEveryFault(t *testing.T) {
 	}
 }
 
+// TestOneFileForAll: hub and nodes may share a file; each role reads its own part.
+func TestOneFileForAll(t *testing.T) {
+	text := "cluster: a\nbus: { listen: 10.0.0.1:4222, users: /u, urls: [nats://10.0.0.1:4222], credentials: /k }\n"
+	for _, roles := range [][]string{{"agent"}, {"reconciler", "bus"}, {"bus"}, {"reconciler"}} {
+		if _, err := parse([]byte(text), func(c *Config) { c.Roles = roles }); err != nil {
+			t.Errorf("%v: %v", roles, err)
+		}
+	}
+}
+
 // TestDefaultsAreWhole wants every key of Config in default.yaml: a key that is not there has no default that anybody
 // can read.
 func TestDefaultsAreWhole(t *testing.T) {

@@ -56,33 +56,29 @@ func (c Config) validate() Faults {
 	return f
 }
 
+// validateBus judges what the roles read: with the role bus that is listen, users, store and retain, without it urls and
+// credentials. The others may stand there for the daemons that read them.
 func (c Config) validateBus() Faults {
 	var f Faults
-	if c.Has(RoleBus) && len(c.Bus.URLs) > 0 {
-		f = append(f, "bus.urls names a hub, but this daemon has the role bus itself: take the role away or the urls")
-	}
-	if !c.Has(RoleBus) && len(c.Bus.URLs) == 0 {
-		f = append(f, "bus.urls is empty, but without the role bus this daemon needs a hub to connect to")
-	}
-	if c.Has(RoleAgent) && c.Has(RoleReconciler) && !c.Has(RoleBus) && c.Bus.Credentials != "" {
-		f = append(f, "bus.credentials speak for one user of the hub, but roles agent and reconciler are two: run a daemon for each")
-	}
 	for i, u := range c.Bus.URLs {
 		if !strings.HasPrefix(u, "nats://") && !strings.HasPrefix(u, "tls://") {
 			f = append(f, fmt.Sprintf("bus.urls[%d] is %q, but must begin with nats:// or tls://", i, u))
 		}
 	}
-	if c.Bus.Credentials != "" && len(c.Bus.URLs) == 0 {
-		f = append(f, "bus.credentials names a key, but bus.urls names no hub that asks for it")
+	if !c.Has(RoleBus) {
+		if len(c.Bus.URLs) == 0 {
+			f = append(f, "bus.urls is empty, but without the role bus this daemon needs a hub to connect to")
+		}
+		if c.Has(RoleAgent) && c.Has(RoleReconciler) && c.Bus.Credentials != "" {
+			f = append(f, "bus.credentials speak for one user of the hub, but roles agent and reconciler are two: run a daemon for each")
+		}
+		return f
 	}
 	if c.Bus.Listen == "" {
 		if c.Bus.Users != "" {
 			f = append(f, "bus.users names a file, but without bus.listen nobody can come")
 		}
 		return f
-	}
-	if !c.Has(RoleBus) {
-		f = append(f, "bus.listen is set, but this daemon has not the role bus")
 	}
 	if _, _, err := net.SplitHostPort(c.Bus.Listen); err != nil {
 		f = append(f, fmt.Sprintf("bus.listen is %q, but must be host:port", c.Bus.Listen))
