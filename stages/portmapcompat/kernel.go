@@ -80,6 +80,12 @@ func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want)
 	if !dnat && c.suffix() == "" {
 		b.Install(c.dnat())
 	}
+	if masq { // no rule holds this set, so somebody may have deleted it alone
+		_, err := k.nft.Set(numbers.TablePortmap, setPods)
+		if masq = err == nil; !masq && !errors.Is(err, nft.ErrNotExist) {
+			return err
+		}
+	}
 	if !masq {
 		b.Install(masquerade())
 	}

@@ -147,12 +147,22 @@ func targets(r *stages.Request) []netip.Addr {
 type want struct {
 	set string
 	nft.Element
-	port *mapping // nil: the element is about masquerading and belongs to whoever has the address
+	port *mapping // nil: the element is no port; it belongs to whoever has the address now
 }
 
-// elements are all that one container needs: its ports, and the pairs of addresses to masquerade.
-func (c config) elements(owner string, ports []mapping, pod []netip.Addr) []want {
-	var all []want
+// String is how a person says it.
+func (w want) String() string {
+	if w.port != nil {
+		return "host port " + w.port.String()
+	}
+	return "its element of set " + w.set
+}
+
+// elements are all that one container needs: its ports, the pairs of addresses to masquerade, and that it is one of
+// those with ports.
+func (c config) elements(a stages.Attachment, ports []mapping, pod []netip.Addr) []want {
+	owner := owner(a)
+	all := []want{{set: setPods, Element: nft.Element{Key: podsKey(a), Comment: owner}}}
 	for _, a := range pod {
 		f, mapped := nft.FamilyOf(a), false
 		for _, m := range ports {

@@ -59,7 +59,7 @@ func read(r *stages.Request) (call, error) {
 		return c, stages.Errorf(stages.Config, "host port %s for %s: prevResult has no address of interface %s that it could "+
 			"lead to", ports[0], r.Attachment, r.IfName)
 	}
-	c.wants = c.elements(owner(r.Attachment), ports, c.pod)
+	c.wants = c.elements(r.Attachment, ports, c.pod)
 	return c, nil
 }
 
@@ -156,19 +156,15 @@ func (Stage) Check(_ context.Context, r *stages.Request) error {
 func (k kernel) drift(c call) (string, error) {
 	for _, w := range c.wants {
 		have, err := k.nft.Element(numbers.TablePortmap, w.set, w.Key)
-		what := "a pair to masquerade in set " + w.set
-		if w.port != nil {
-			what = "host port " + w.port.String()
-		}
 		switch {
 		case errors.Is(err, nft.ErrNotExist):
-			return what + " is missing from table " + numbers.TablePortmap, nil
+			return w.String() + " is missing from table " + numbers.TablePortmap, nil
 		case err != nil:
 			return "", err
 		case have.Comment != w.Comment:
-			return what + " belongs to " + have.Comment + " now", nil
+			return w.String() + " belongs to " + have.Comment + " now", nil
 		case !bytes.Equal(have.Data, w.Data):
-			return fmt.Sprintf("%s leads to %s, not to %s", what, target(have.Data), target(w.Data)), nil
+			return fmt.Sprintf("%s leads to %s, not to %s", w, target(have.Data), target(w.Data)), nil
 		}
 	}
 	tables := []nft.Table{masquerade()}
@@ -196,8 +192,19 @@ func (k kernel) drift(c call) (string, error) {
 // Del closes the container's ports, found by their owner: it needs neither prevResult nor namespace nor the runtime's
 // list, and a port that another container took over stays with that one.
 func (Stage) Del(_ context.Context, r *stages.Request) error {
+	k, err := openKernel()
+	if err != nil {
+		return kernelError(r, err)
+	}
+	defer k.close()
+	_, err = k.nft.Element(numbers.TablePortmap, setPods, podsKey(r.Attachment))
+	if errors.Is(err, nft.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return kernelError(r, err)
+	}
 	mine := owner(r.Attachment)
-	return releasing(r, func(comment string) bool { return comment == mine }, false)
+	return k.releasing(r, func(comment string) bool { return comment == mine }, false)
 }
 
 // GC closes the ports of this network's attachments that are gone.
@@ -209,15 +216,16 @@ func (Stage) GC(_ context.Context, r *stages.Request) error {
 	for _, a := range r.Valid {
 		valid[owner(a)] = true
 	}
-	return releasing(r, func(comment string) bool { return nft.Owned(comment, r.Network) && !valid[comment] }, true)
-}
-
-func releasing(r *stages.Request, drop func(string) bool, table bool) error {
 	k, err := openKernel()
 	if err != nil {
 		return kernelError(r, err)
 	}
 	defer k.close()
+	return k.releasing(r, func(comment string) bool { return nft.Owned(comment, r.Network) && !valid[comment] }, true)
+}
+
+// releasing is release, and then the tracked flows of the ports that went.
+func (k kernel) releasing(r *stages.Request, drop func(string) bool, table bool) error {
 	gone, err := k.release(drop, table)
 	if err != nil {
 		return kernelError(r, err)

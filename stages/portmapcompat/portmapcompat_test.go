@@ -95,6 +95,13 @@ const webAndDNS = `table inet enichain-portmap-compat {
       udp . 8053 comment "enichain/a/eth0" : fd00:1::1 . 80 }
   }
 
+  set pods {
+    type ether_addr
+    comment "attachments that have host ports"
+    elements = {
+      02:56:60:24:2e:69 comment "enichain/a/eth0" }
+  }
+
   set hairpin {
     type ipv4_addr . ipv4_addr
     elements = {
@@ -331,11 +338,13 @@ func TestCheckFindsDriftAndAddMends(t *testing.T) {
 			`ports '{ tcp . 8080 comment "enichain/a/eth0" : 10.0.1.2 . 80 }'`, "host port 8080/tcp leads to 10.0.1.2:80, not to 10.0.1.1:80"},
 		{"element without an owner", "nft delete element " + table + "ports6 '{ tcp . 8080 }'; nft add element " + table +
 			`ports6 '{ tcp . 8080 : fd00:1::1 . 80 }'`, "host port 8080/tcp belongs to  now"},
-		{"hairpin gone", "nft flush set " + table + "hairpin", "a pair to masquerade in set hairpin is missing"},
+		{"hairpin gone", "nft flush set " + table + "hairpin", "its element of set hairpin is missing"},
 		{"rules gone", "nft flush chain " + table + "to-pods", "chain to-pods in table enichain-portmap-compat has 0 rules, not 4"},
 		{"hook gone", "nft flush chain " + table + "prerouting", "chain prerouting in table enichain-portmap-compat has 0 rules, not 1"},
 		{"masquerading gone", "nft flush chain " + table + "postrouting", "chain postrouting in table enichain-portmap-compat has 0 rules, not 4"},
-		{"table gone", "nft delete table " + table, "host port 8080/tcp is missing from table enichain-portmap-compat"},
+		{"index gone", "nft flush set " + table + "pods", "its element of set pods is missing"},
+		{"index deleted", "nft delete set " + table + "pods", "its element of set pods is missing"},
+		{"table gone", "nft delete table " + table, "its element of set pods is missing from table enichain-portmap-compat"},
 		{"setting gone", "echo 0 > /proc/sys/net/ipv4/conf/pod-a/route_localnet", "net/ipv4/conf/pod-a/route_localnet is 0, not 1"},
 	}
 	for _, tt := range tests {

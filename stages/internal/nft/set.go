@@ -21,6 +21,7 @@ type Type struct {
 var (
 	IPv4Addr    = Type{7, 4, byteOrderBig}
 	IPv6Addr    = Type{8, 16, byteOrderBig}
+	EtherAddr   = Type{9, 6, byteOrderBig}
 	InetProto   = Type{12, 1, byteOrderBig}
 	InetService = Type{13, 2, byteOrderBig}
 	IfIndex     = Type{20, 4, byteOrderHost}
@@ -60,7 +61,8 @@ func concat(types []Type) (id, length uint32) {
 	return id, length
 }
 
-// Element is one entry of a set or map. Key and Data are made by Concat, or by one of Addr, Proto, Port, Number.
+// Element is one entry of a set or map. Key and Data are made by Concat, or by one of Addr, Proto, Port, Number; an
+// EtherAddr is its six bytes.
 type Element struct {
 	Key     []byte
 	Data    []byte // of a map
