@@ -9,14 +9,15 @@ OURS := -trimpath -ldflags '-s -w -X github.com/enichain/enichain/stages.Release
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-packages: ## install the Debian packages that are missing (root), or say which
-	@go run ./test/run packages
+packages: ## install the Debian packages that tests need (root), or say which are missing
+	@go run ./test/run packages test
 
 build: ## our binaries, cnitool and upstream's plugins into bin/
 	@CGO_ENABLED=0 go build $(OURS) -o bin/ ./cmd/...
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ $$(go list tool | grep containernetworking)
 
-demo: packages build ## a VPC on this machine, two nodes, pods, accidents; leaves nothing behind
+demo: build ## a VPC on this machine, two nodes, pods, accidents; leaves nothing behind
+	@go run ./test/run packages demo
 	@bin/vpclab demo
 
 test: packages build ## all tests that this user can run, race detector on

@@ -5,16 +5,17 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 )
 
 func main() {
 	if len(os.Args) < 2 {
-		fail("usage: go run ./test/run packages | test PACKAGE… | lint")
+		fail("usage: go run ./test/run packages demo|test | test PACKAGE… | lint")
 	}
 	var err error
 	switch os.Args[1] {
 	case "packages":
-		err = packages()
+		err = packages(strings.Join(os.Args[2:], " "))
 	case "test":
 		err = test(os.Args[2:])
 	case "lint":

@@ -7,21 +7,24 @@ import (
 	"strings"
 )
 
-// needed maps a program to the Debian package that has it.
-var needed = []struct{ program, debian string }{
-	{"ip", "iproute2"},
-	{"nft", "nftables"},
-	{"iptables", "iptables"},
-	{"conntrack", "conntrack"},
-	{"nsenter", "util-linux"},
-	{"gcc", "gcc"},
-	{"aws", "awscli"},
+// needed maps a program to the Debian package that has it; the demo does without those for tests only.
+var needed = []struct {
+	program, debian string
+	testsOnly       bool
+}{
+	{"ip", "iproute2", false},
+	{"nft", "nftables", false},
+	{"iptables", "iptables", false},
+	{"nsenter", "util-linux", false},
+	{"conntrack", "conntrack", true},
+	{"gcc", "gcc", true},
+	{"aws", "awscli", true},
 }
 
-// packages installs what is missing when this is root on a Debian, and otherwise names it in one line. Only missing
+// packages installs what the purpose (demo or test) lacks when this is root on a Debian, and otherwise names it in one line. Only missing
 // rights leave it undone: the tests that need the package then say so themselves.
-func packages() error {
-	missing := missingPackages()
+func packages(purpose string) error {
+	missing := missingPackages(purpose)
 	if len(missing) == 0 {
 		return nil
 	}
@@ -31,7 +34,7 @@ func packages() error {
 		return nil
 	}
 	if os.Geteuid() != 0 {
-		fmt.Printf("missing here; without them some tests are skipped:\n\n    sudo %s\n\n", line)
+		fmt.Printf("missing here; without them some of this cannot run:\n\n    sudo %s\n\n", line)
 		return nil
 	}
 	fmt.Println("installing", strings.Join(missing, " "))
@@ -52,10 +55,10 @@ func packages() error {
 	return nil
 }
 
-func missingPackages() []string {
+func missingPackages(purpose string) []string {
 	var missing []string
 	for _, n := range needed {
-		if !works(n.program) {
+		if (purpose == "test" || !n.testsOnly) && !works(n.program) {
 			missing = append(missing, n.debian)
 		}
 	}
