@@ -51,7 +51,7 @@ func TestCrowd(t *testing.T) {
 		}
 		w.listen(names[0])
 		began = time.Now()
-		w.all(names, func(ctx context.Context, pod string) error { return w.cni.DelNetworkList(ctx, w.list, w.runtime(pod)) })
+		w.together(names, func(ctx context.Context, pod string) error { return w.cni.DelNetworkList(ctx, w.list, w.runtime(pod)) })
 		t.Logf("round %d: gone in %s", round, time.Since(began).Round(time.Millisecond))
 		w.sh(w.node, "for p in "+strings.Join(names, " ")+"; do ip netns del $p; done")
 		w.settled(before)
@@ -87,7 +87,7 @@ func (w *world) inspect() (v routedveth.View) {
 
 func (w *world) addAll(pods []string) (addresses []string) {
 	var mu sync.Mutex
-	w.all(pods, func(ctx context.Context, pod string) error {
+	w.together(pods, func(ctx context.Context, pod string) error {
 		answer, err := w.cni.AddNetworkList(ctx, w.list, w.runtime(pod))
 		if err != nil {
 			return err
@@ -101,8 +101,8 @@ func (w *world) addAll(pods []string) (addresses []string) {
 	return addresses
 }
 
-// all does the same for all pods at once.
-func (w *world) all(pods []string, do func(context.Context, string) error) {
+// together does the same for all pods at once.
+func (w *world) together(pods []string, do func(context.Context, string) error) {
 	w.t.Helper()
 	errs := make([]error, len(pods))
 	var group sync.WaitGroup

@@ -113,24 +113,27 @@ EOF`
 
 func (w *world) serveAll() {
 	w.t.Helper()
-	a := w.a
-	for _, s := range []struct {
-		name, at, address string
-		port              int
-	}{
-		{"p0", "p0", a.p0, web}, {"p1", "p1", a.p1, web}, {"p2", "p2", a.p2, web},
-		{"host", "host", a.host, web}, {"remote", "remote", a.remote, web},
-		{"client", "client", a.client, web}, {"web", "web", a.web, web},
-		{"node", "node", a.node, hostNetwork}, {"node", "node", a.eni, hostNetwork}, {"dns", "node", a.dns, dns},
-	} {
-		w.serve(s.name, s.at, s.address, s.port)
+	defer func(a addresses) { w.a = a }(w.a)
+	for _, a := range w.all {
+		w.a = a
+		for _, s := range []struct {
+			name, at, address string
+			port              int
+		}{
+			{"p0", "p0", a.p0, web}, {"p1", "p1", a.p1, web}, {"p2", "p2", a.p2, web},
+			{"host", "host", a.host, web}, {"remote", "remote", a.remote, web},
+			{"client", "client", a.client, web}, {"web", "web", a.web, web},
+			{"node", "node", a.node, hostNetwork}, {"node", "node", a.eni, hostNetwork}, {"dns", "node", a.dns, dns},
+		} {
+			w.serve(s.name, s.at, s.address, s.port)
+		}
 	}
 }
 
 // up is a world with three pods wired by the real stages, and everybody listening.
-func up(t *testing.T, a addresses, leaving ...string) *world {
-	w := newWorld(t, a)
-	w.load(leaving...)
+func up(t *testing.T, all ...addresses) *world {
+	w := newWorld(t, all...)
+	w.load()
 	w.add("p0", both(hostPort0)...)
 	w.add("p1", both(hostPort1)...)
 	w.add("p2")
@@ -185,4 +188,19 @@ func TestFlowsOfIPv6ByNftables(t *testing.T) {
 	w := up(t, six)
 	w.sh(w.node, w.nftables())
 	w.try(t, append(w.everyday(), w.ports()...))
+}
+
+// TestFlowsOfBothFamilies has them at once, in the same tables and on the same wires.
+func TestFlowsOfBothFamilies(t *testing.T) {
+	need.Tool(t, "ip6tables", "iptables")
+	w := up(t, four, six)
+	for _, a := range w.all {
+		w.a = a
+		w.sh(w.node, w.iptables())
+		w.sh(w.node, w.notrack())
+	}
+	for _, a := range w.all {
+		w.a = a
+		t.Run(a.family, func(t *testing.T) { w.try(t, append(w.everyday(), w.ports()...)) })
+	}
 }

@@ -28,9 +28,9 @@ func (w *world) at(name string) place {
 	case "host", "remote":
 		return place{node: w.other}
 	case "client":
-		return place{node: w.client}
+		return place{node: w.client[w.a.family]}
 	case "web":
-		return place{node: w.web}
+		return place{node: w.web[w.a.family]}
 	}
 	return place{node: w.node, pod: name}
 }

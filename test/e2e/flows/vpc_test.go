@@ -81,12 +81,13 @@ var six = addresses{
 // world is the VPC with the node under test, a second instance and two hosts outside.
 type world struct {
 	t      *testing.T
-	a      addresses
+	a      addresses   // those that flows are asked by
+	all    []addresses // of every family there is
 	fabric *fabric.Fabric
 	node   *fabric.Node
 	other  *fabric.Node
-	client *fabric.Node
-	web    *fabric.Node
+	client map[string]*fabric.Node // by family
+	web    map[string]*fabric.Node
 	bin    string
 	cni    *libcni.CNIConfig
 	list   *libcni.NetworkConfigList
@@ -97,44 +98,61 @@ const (
 	macOther   = "02:00:00:00:00:30"
 )
 
-func newWorld(t *testing.T, a addresses) *world {
+func newWorld(t *testing.T, all ...addresses) *world {
 	t.Helper()
 	need.NetAdmin(t)
 	need.Tool(t, "nft", "nftables")
 	need.Tool(t, "ip", "iproute2")
-	f, err := fabric.Up(t.Context(), fabric.Config{Networks: prefixes(a.networks), Subnets: prefixes(a.subnets)})
+	w := &world{t: t, a: all[0], all: all, bin: binaries(t), client: map[string]*fabric.Node{}, web: map[string]*fabric.Node{}}
+	var c fabric.Config
+	for _, a := range all {
+		c.Networks, c.Subnets = append(c.Networks, prefixes(a.networks)...), append(c.Subnets, prefixes(a.subnets)...)
+	}
+	var err error
+	w.fabric, err = fabric.Up(t.Context(), c)
 	must(t, err)
-	t.Cleanup(func() { must(t, f.Close()) })
-	w := &world{t: t, a: a, fabric: f, bin: binaries(t)}
+	t.Cleanup(func() { must(t, w.fabric.Close()) })
 	w.node, w.other = w.instance("node-1"), w.instance("node-2")
-	of0, of1 := []string{a.node, a.p0}, []string{a.eni, a.p1, a.p2}
-	for _, x := range a.more {
-		if prefixes(a.subnets)[0].Contains(netip.MustParseAddr(x)) {
-			of0 = append(of0, x)
-		} else {
-			of1 = append(of1, x)
+	w.attach("node-1", 0, mac0, func(a addresses) []string { return append([]string{a.node, a.p0}, a.moreOf(0)...) })
+	w.attach("node-1", 1, mac1, func(a addresses) []string { return append([]string{a.eni, a.p1, a.p2}, a.moreOf(1)...) })
+	w.attach("node-2", 0, macOther, func(a addresses) []string { return []string{a.host, a.remote} })
+	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip link set nodelocaldns up")
+	for _, a := range all {
+		web, nodad, second := fabric.Internet, "", ""
+		if a.family == "ip6" { // the remote pod's address is no source of its host's own packets
+			web, nodad, second = "web6", " nodad", " preferred_lft 0"
 		}
+		w.client[a.family] = w.outside("client"+strings.TrimPrefix(a.family, "ip"), a.clientNet, a.client)
+		w.web[a.family] = w.outside(web, a.webNet, a.web)
+		w.sh(w.other, "ip address add "+a.remote+" dev eth0"+second+nodad)
+		w.sh(w.node, "ip address add "+a.dns+" dev nodelocaldns"+nodad)
 	}
-	w.attach("node-1", 0, mac0, a.public, of0...)
-	w.attach("node-1", 1, mac1, nil, of1...)
-	w.attach("node-2", 0, macOther, nil, a.host, a.remote)
-	w.client, err = f.Outside(t.Context(), "client", netip.MustParsePrefix(a.clientNet), netip.MustParseAddr(a.client))
-	must(t, err)
-	w.web, err = f.Outside(t.Context(), fabric.Internet, netip.MustParsePrefix(a.webNet), netip.MustParseAddr(a.web))
-	must(t, err)
-	nodad, second := "", ""
-	if a.family == "ip6" {
-		nodad, second = " nodad", " preferred_lft 0" // no source of the host's own packets
-	}
-	w.sh(w.other, "ip address add "+a.remote+" dev eth0"+second+nodad)
-	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip link set nodelocaldns up; "+
-		"ip address add "+a.dns+" dev nodelocaldns"+nodad)
 	w.prepare()
-	if a.family == "ip" {
+	if w.pooled() {
 		w.supply()
 	}
 	w.cni = libcni.NewCNIConfigWithCacheDir([]string{w.bin}, t.TempDir(), &inside{node: w.node})
 	return w
+}
+
+// moreOf are the further addresses in the subnet of network interface n.
+func (a addresses) moreOf(n int) (of []string) {
+	for _, x := range a.more {
+		if prefixes(a.subnets)[n].Contains(netip.MustParseAddr(x)) {
+			of = append(of, x)
+		}
+	}
+	return of
+}
+
+// pooled says whether eni-ipam gives the addresses: pools have IPv4 ones only, so far.
+func (w *world) pooled() bool { return len(w.all) == 1 && w.a.family == "ip" }
+
+func (w *world) outside(name, network, address string) *fabric.Node {
+	w.t.Helper()
+	n, err := w.fabric.Outside(w.t.Context(), name, netip.MustParsePrefix(network), netip.MustParseAddr(address))
+	must(w.t, err)
+	return n
 }
 
 func (w *world) instance(name string) *fabric.Node {
@@ -144,17 +162,19 @@ func (w *world) instance(name string) *fabric.Node {
 	return n
 }
 
-func (w *world) attach(node string, device int, mac string, public map[string]string, of ...string) {
+func (w *world) attach(node string, device int, mac string, of func(addresses) []string) {
 	w.t.Helper()
 	hw, err := net.ParseMAC(mac)
 	must(w.t, err)
 	i := fabric.Interface{ID: fmt.Sprintf("eni-%s-%d", node, device), Device: device, MAC: hw, Boot: device == 0,
 		Public: map[netip.Addr]netip.Addr{}}
-	for _, a := range of {
-		i.Addresses = append(i.Addresses, netip.MustParseAddr(a))
-	}
-	for private, known := range public {
-		i.Public[netip.MustParseAddr(private)] = netip.MustParseAddr(known)
+	for _, a := range w.all {
+		for _, x := range of(a) {
+			i.Addresses = append(i.Addresses, netip.MustParseAddr(x))
+			if public := a.public[x]; public != "" {
+				i.Public[netip.MustParseAddr(x)] = netip.MustParseAddr(public)
+			}
+		}
 	}
 	must(w.t, w.fabric.Attach(w.t.Context(), node, i))
 }
@@ -174,16 +194,19 @@ func (w *world) prepare() {
 
 func (w *world) enis() []routedveth.ENI {
 	one := routedveth.ENI{N: 1, MAC: mac1}
-	one.Primary, one.Gateway = netip.MustParseAddr(w.a.eni), netip.MustParseAddr(w.a.gateway1)
-	if one.Primary.Is6() {
-		one.Primary6, one.Gateway6 = one.Primary, one.Gateway
-		one.Primary, one.Gateway = netip.Addr{}, netip.Addr{}
+	for _, a := range w.all {
+		primary, gateway := netip.MustParseAddr(a.eni), netip.MustParseAddr(a.gateway1)
+		if primary.Is4() {
+			one.Primary, one.Gateway = primary, gateway
+		} else {
+			one.Primary6, one.Gateway6 = primary, gateway
+		}
 	}
 	return []routedveth.ENI{{N: 0, MAC: mac0}, one}
 }
 
-// load takes the flagship list, without the stages named in leaving.
-func (w *world) load(leaving ...string) {
+// load takes the flagship list.
+func (w *world) load() {
 	w.t.Helper()
 	plugins := []map[string]any{
 		{"type": "eni-ipam"},
@@ -191,16 +214,10 @@ func (w *world) load(leaving ...string) {
 		{"type": "snat"},
 		{"type": "portmap-compat", "capabilities": map[string]bool{"portMappings": true}},
 	}
-	if w.a.family == "ip6" { // pools have IPv4 addresses only, so far
+	if !w.pooled() {
 		plugins[0] = map[string]any{"type": "given", "results": w.results()}
 	}
-	kept := plugins[:0]
-	for _, p := range plugins {
-		if !strings.Contains(strings.Join(leaving, " "), p["type"].(string)) {
-			kept = append(kept, p)
-		}
-	}
-	text, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "enichain", "plugins": kept})
+	text, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "enichain", "plugins": plugins})
 	must(w.t, err)
 	w.list, err = libcni.NetworkConfFromBytes(text)
 	must(w.t, err)
@@ -209,22 +226,29 @@ func (w *world) load(leaving ...string) {
 // results are eni-ipam's answers, as the design has them.
 func (w *world) results() map[string]any {
 	all := map[string]any{}
-	for pod, on := range map[string]struct{ address, link, mac string }{
-		"p0": {w.a.p0, "eth0", mac0}, "p1": {w.a.p1, "eth1", mac1}, "p2": {w.a.p2, "eth1", mac1},
+	for pod, on := range map[string]struct {
+		address   func(addresses) string
+		link, mac string
+	}{
+		"p0": {func(a addresses) string { return a.p0 }, "eth0", mac0},
+		"p1": {func(a addresses) string { return a.p1 }, "eth1", mac1},
+		"p2": {func(a addresses) string { return a.p2 }, "eth1", mac1},
 	} {
-		a := netip.MustParseAddr(on.address)
-		hop, everything := "169.254.1.1", "0.0.0.0/0"
-		if a.Is6() {
-			hop, everything = "fe80::1", "::/0"
+		var ips []map[string]any
+		var routes []map[string]string
+		for _, a := range w.all {
+			address, hop, everywhere := netip.MustParseAddr(on.address(a)), "169.254.1.1", "0.0.0.0/0"
+			if address.Is6() {
+				hop, everywhere = "fe80::1", "::/0"
+			}
+			ips = append(ips, map[string]any{"address": netip.PrefixFrom(address, address.BitLen()).String(), "gateway": hop, "interface": 0})
+			routes = append(routes, map[string]string{"dst": everywhere})
+			for _, n := range a.networks {
+				routes = append(routes, map[string]string{"dst": n})
+			}
 		}
-		routes := []map[string]string{{"dst": everything}}
-		for _, n := range w.a.networks {
-			routes = append(routes, map[string]string{"dst": n})
-		}
-		all[pod] = map[string]any{
-			"cniVersion": "1.0.0", "interfaces": []map[string]string{{"name": on.link, "mac": on.mac}}, "routes": routes,
-			"ips": []map[string]any{{"address": netip.PrefixFrom(a, a.BitLen()).String(), "gateway": hop, "interface": 0}},
-		}
+		all[pod] = map[string]any{"cniVersion": "1.0.0", "ips": ips, "routes": routes,
+			"interfaces": []map[string]string{{"name": on.link, "mac": on.mac}}}
 	}
 	return all
 }
