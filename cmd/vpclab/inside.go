@@ -33,6 +33,9 @@ const recordDir = "/run/vpclab/pods"
 // results go to standard output.
 func insideCommand() *cobra.Command {
 	return &cobra.Command{Use: "__inside VERB NODE", Args: cobra.ExactArgs(2), RunE: func(c *cobra.Command, args []string) error {
+		if args[0] == "pool" {
+			return writePool(c.Context())
+		}
 		var orders []podOrder
 		if err := json.NewDecoder(os.Stdin).Decode(&orders); err != nil {
 			return fmt.Errorf("cannot read the orders: %w", err)

@@ -62,12 +62,22 @@ hosts:
   - { name: vpc-host, type: t3.small, subnet: subnet-b }
 `
 
+// demoLab is twoNodes in a hurry: what takes minutes on a cluster, so that it does not swing, takes seconds here.
+const demoLab = twoNodes + `
+enichaind:
+  pools:
+    - name: default
+      warm: { free: 4 }
+      cooldown: 5s
+      release: { window: 10s, minAge: 10s }
+`
+
 // control is the name of the instance that carries reconciler and bus of a lab with more than one node.
 const control = "control"
 
 // loadPlan reads a built-in lab or a file.
 func loadPlan(what string) (plan, error) {
-	builtin := map[string]string{"one-node": oneNode, "two-nodes": twoNodes}
+	builtin := map[string]string{"one-node": oneNode, "two-nodes": twoNodes, "demo": demoLab}
 	text, name := []byte(builtin[what]), what
 	if len(text) == 0 {
 		var err error

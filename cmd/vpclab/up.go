@@ -60,7 +60,7 @@ Exit codes: 0 up; 2 the file is wrong; 3 this machine cannot; 4 the nodes were n
 	c.Flags().StringVar(&f.Name, "name", "", "the lab's name (default: that of the lab file)")
 	c.Flags().StringVar(&f.Speed, "speed", "1x", "how fast EC2 is: 1x like the real one, 10x, …; 0 answers at once")
 	c.Flags().BoolVar(&f.NoDaemons, "no-daemons", false, "nodes without enichaind: EC2, links and packets only")
-	c.Flags().DurationVar(&f.Wait, "wait", 60*time.Second, "how long the nodes may take to be ready")
+	c.Flags().DurationVar(&f.Wait, "wait", 2*time.Minute, "how long the nodes may take to be ready")
 	return c
 }
 
