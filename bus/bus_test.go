@@ -280,6 +280,25 @@ func TestEventForm(t *testing.T) {
 	}
 }
 
+// FuzzEvent: whatever comes is an event or an error, and an event can be told again.
+func FuzzEvent(f *testing.F) {
+	text, err := json.Marshal(bus.Event{ID: "inc/1", Instance: "i-a", Record: record(1, ipam.PodAdded)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"specversion":"1.0","type":"io.enichain.x","data":null}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var e bus.Event
+		if json.Unmarshal(text, &e) != nil || len(text) > 32<<10 || e.At.Year() > 9999 || e.At.Year() < 0 {
+			return
+		}
+		if _, err := json.Marshal(e); err != nil {
+			t.Errorf("cannot tell again: %v", err)
+		}
+	})
+}
+
 // TestRefused: what would be a subject of another's, or too large, is refused before it is sent.
 func TestRefused(t *testing.T) {
 	c := connect(t, bus.Options{Server: serve(t, bus.ServerOptions{})})

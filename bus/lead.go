@@ -121,8 +121,12 @@ func taken(err error) bool {
 }
 
 func (l *lead) lose() {
-	l.term, l.until = 0, time.Time{}
 	l.c.log.Warn("not leading any more", "lease", l.key)
+	l.end()
+}
+
+func (l *lead) end() {
+	l.term, l.until = 0, time.Time{}
 	l.change(0, time.Time{})
 }
 
@@ -133,5 +137,6 @@ func (l *lead) resign() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	_ = l.kv.Delete(ctx, l.key, jetstream.LastRevision(l.revision)) // else it runs out by itself
-	l.lose()
+	l.c.log.Info("leadership is given back", "lease", l.key)
+	l.end()
 }
