@@ -52,7 +52,8 @@ func TestDecode(t *testing.T) {
 			sample{MTU: 9001, Bit: 7, Mode: "x", Masq: &yes, Wait: 20 * time.Second,
 				Exclude: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")},
 				Inner:   inner{Name: "n", Limit: map[string]int{"a": 1}}, Families: []string{}}, ""},
-		{"all faults at once", `{"mut":1,"mtu":"9001","bit":300,"wait":5,"exclude":["10.0.0.0/8","x"],"masq":"yes","inner":{"nmae":1,"limit":{"a":"b"}}}`,
+		{"all faults at once", `{"mut":1,"mtu":"9001","bit":300,"wait":5,"exclude":["10.0.0.0/8","x"],"masq":"yes",` +
+			`"inner":{"nmae":1,"limit":{"a":"b"}}}`,
 			defaults, `bit: want an integer from 0 to 255, got 300; ` +
 				`exclude[1]: "x": netip.ParsePrefix("x"): no '/'; ` +
 				`inner.limit.a: want an integer, got "b"; ` +

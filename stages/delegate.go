@@ -16,6 +16,9 @@ import (
 // busyTries bounds how often a delegate is started again when its file is just being replaced (ETXTBSY).
 const busyTries = 5
 
+// leftBehind is how long the output of a delegate that has ended is waited for, when a process it left behind holds it.
+const leftBehind = time.Second
+
 // Delegate runs another plugin with the same environment, a command and a configuration (CNI specification,
 // section 4), and returns its result, which only ADD has. A delegate's own error keeps its code.
 //
@@ -32,7 +35,10 @@ func Delegate(ctx context.Context, r *Request, plugin string, config []byte, com
 		cmd := exec.CommandContext(ctx, path)
 		cmd.Env = withCommand(r.Environ, command)
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(config), &stdout, &stderr
-		err = cmd.Run()
+		cmd.WaitDelay = leftBehind
+		if err = cmd.Run(); errors.Is(err, exec.ErrWaitDelay) {
+			err = nil // it ended well; somebody whom it started still holds its output
+		}
 		if !errors.Is(err, syscall.ETXTBSY) || try == busyTries {
 			break
 		}

@@ -30,6 +30,7 @@ func TestDelegate(t *testing.T) {
 	}{
 		{"result", "d", `echo '{"ips":[{"address":"10.0.0.7/24"}]}'`, "ADD", 0, "10.0.0.7"},
 		{"environment and command", "d", `[ "$CNI_COMMAND" = DEL ] && [ "$TRACEPARENT" = tp ] && grep -q '"k":1' || exit 9`, "DEL", 0, ""},
+		{"a child left behind", "d", `sleep 20 & echo '{"ips":[{"address":"10.0.0.7/24"}]}'`, "ADD", 0, "10.0.0.7"},
 		{"its own error", "d", `echo '{"code":11,"msg":"no","details":"not found"}'; exit 1`, "ADD", 11, "DELEGATE d: no; missing"},
 		{"no error object", "d", `echo one >&2; echo two >&2; exit 3`, "ADD", 5, "DELEGATE d failed at ADD (exit status 3): two"},
 		{"silence", "d", `exit 1`, "CHECK", 5, "DELEGATE d failed at CHECK (exit status 1): it said nothing"},
