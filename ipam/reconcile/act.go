@@ -132,7 +132,7 @@ func (c *Core) call(now Now, n *node, v ipam.Node, a ipam.Action) (Call, bool) {
 // giveBack lets a call of a release go only within a round: the node's snapshot was read, then the list begun, both
 // within L (protocol A4: whoever holds an older fence is dead before the address can come back).
 func (c *Core) giveBack(now Now, n *node, call Call) (Call, bool) {
-	if n.readBegun != never && now.At < n.readBegun+LeaseTTL/2 && n.basis.Inc == n.snap.Inc {
+	if n.fresh(now) {
 		call.NotAfter = n.readBegun + LeaseTTL
 		return call, true
 	}
@@ -141,6 +141,17 @@ func (c *Core) giveBack(now Now, n *node, call Call) (Call, bool) {
 		n.wantFails++
 	}
 	return Call{}, false
+}
+
+// fresh says whether a round of the node is young enough for what must not rest on old words.
+func (n *node) fresh(now Now) bool {
+	return n.readBegun != never && now.At < n.readBegun+LeaseTTL/2 && n.basis.Inc == n.snap.Inc
+}
+
+// doubted says whether another leader may have made interfaces that we do not know of: we lead since lately, the node
+// follows somebody else, or our news of it are older than two heartbeats may be apart.
+func (c *Core) doubted(now Now, n *node) bool {
+	return now.At-c.ledSince < Visibility+Deadline || n.outbidAt != never || now.At-n.heard > 90*time.Second
 }
 
 // create fills a Create: the token, and with it the subnet and the count, are chosen once (protocol A3).
@@ -154,6 +165,10 @@ func (c *Core) create(now Now, n *node, call Call) (Call, bool) {
 		old := cr.call
 		old.Urgency, old.NotAfter = call.Urgency, call.NotAfter
 		return old, again
+	}
+	if c.doubted(now, n) && !n.fresh(now) {
+		n.wantList(now, 0)
+		return Call{}, false
 	}
 	primary := n.primary()
 	subnet, most, _ := c.choose(now, n)
@@ -222,7 +237,10 @@ func (c *Core) doubt(now Now, n *node) {
 	case n.published == nil:
 		return
 	}
-	held, odd := false, false
+	held, odd, leaving := false, false, false
+	for _, t := range n.enis {
+		leaving = leaving || t.Detaching
+	}
 	for _, e := range n.published.ENIs {
 		s := n.summary(e.ENI)
 		odd = odd || n.seen() && (s == nil || !s.Link || s.Lost > 0)
@@ -232,6 +250,8 @@ func (c *Core) doubt(now Now, n *node) {
 		odd = odd || n.enis[s.ENI] == nil && !n.ended[s.ENI]
 	}
 	switch {
+	case leaving:
+		n.wantList(now, max(n.begun+3*time.Second-now.At, time.Second))
 	case held && n.basis.Seq < n.snap.Seq:
 		n.wantList(now, max(n.begun+10*time.Second-now.At, 0))
 	case odd:

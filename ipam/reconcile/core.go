@@ -72,6 +72,7 @@ type node struct {
 
 	grewAt    time.Duration
 	releases  []release
+	wish      *wish // on its way to the node
 	epoch     uint64
 	outbidAt  time.Duration // since the node has followed a higher epoch; never = it does not
 	rev       uint64
@@ -109,6 +110,21 @@ type token struct {
 	gen  uint64
 	k    int
 	made ipam.ENIID
+}
+
+// wish is what a node was asked to give up, by the supply that said so.
+type wish struct {
+	ipam.Release
+	sent  ipam.Seen
+	count int // addresses that it may cost the budget
+}
+
+// granted ends a wish: the node has seen it, maybe just now, or will never.
+func (n *node) granted(now Now) {
+	if n.wish != nil {
+		n.releases = append(n.releases, release{at: now.At, count: n.wish.count})
+		n.wish = nil
+	}
 }
 
 type release struct {
@@ -177,6 +193,7 @@ func (c *Core) lead(now Now, revision uint64) {
 	c.ledSince, c.fullAt, c.retryAt, c.fails = now.At, never, now.At, 0
 	for _, n := range c.nodes {
 		n.listed, n.published, n.rev = false, nil, 0
+		n.granted(now)
 		n.epoch = revision
 		n.grewAt = now.At
 		if n.snap != nil {
@@ -203,6 +220,7 @@ func (c *Core) hear(now Now, s ipam.Snapshot, read bool) bool {
 			n.past = n.past[1:]
 		}
 		n.incAt, n.published, n.want = now.At, nil, now.At
+		n.granted(now)
 	case s.Seq < n.snap.Seq:
 		return false
 	}
@@ -211,6 +229,9 @@ func (c *Core) hear(now Now, s ipam.Snapshot, read bool) bool {
 	}
 	n.snap = &s
 	c.outbid(now, n)
+	if w := n.wish; w != nil && !s.Seen.Less(w.sent) {
+		n.granted(now)
+	}
 	for _, e := range s.ENIs {
 		if t := n.enis[e.ENI]; t != nil {
 			t.named = true

@@ -267,7 +267,7 @@ func (c *Core) ghosts(now Now, n *node, l Listed) {
 	for _, s := range n.snap.ENIs[:min(len(n.snap.ENIs), 64)] {
 		if n.enis[s.ENI] == nil && !n.ended[s.ENI] {
 			n.enis[s.ENI] = &tracked{ENI: ENI{ID: s.ENI}, ghost: true, missing: l.Begun, available: never}
-			n.wantList(now, Visibility)
+			n.wantList(now, settle)
 		}
 	}
 }

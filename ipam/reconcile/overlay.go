@@ -24,8 +24,8 @@ type overlay struct {
 func (o overlay) apply(n *node) {
 	t := n.enis[o.eni]
 	if o.action == Create {
-		if t == nil {
-			n.enis[o.eni] = &tracked{ENI: o.row, missing: never, available: o.at}
+		if t == nil || t.ghost {
+			n.enis[o.eni] = &tracked{ENI: o.row, missing: never, available: o.at, named: t != nil}
 		}
 		return
 	}
@@ -40,7 +40,7 @@ func (o overlay) apply(n *node) {
 		}
 	case Detach:
 		if t.Attachment == o.attachment {
-			t.Instance, t.Attachment, t.Device, t.Detaching, t.available = "", "", 0, false, o.at
+			t.Detaching = true // until a list shows it available
 		}
 	case Delete:
 		delete(n.enis, o.eni)

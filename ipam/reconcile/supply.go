@@ -11,7 +11,7 @@ import (
 
 // supply sends a node its complete list when it differs from what was sent, when the node waits for a newer basis, and
 // again until the node has it. A wish goes out with exactly one supply: repeated, it would release twice.
-func (c *Core) supply(now Now, n *node, limits ipam.Limits, wish *ipam.Action) {
+func (c *Core) supply(now Now, n *node, limits ipam.Limits, want *ipam.Action) {
 	if c.cfg.DryRun || n.basis.Inc != n.snap.Inc {
 		return
 	}
@@ -19,23 +19,22 @@ func (c *Core) supply(now Now, n *node, limits ipam.Limits, wish *ipam.Action) {
 	if !ok {
 		return
 	}
-	if wish != nil && (n.published == nil || n.seen()) {
-		s.Release = []ipam.Release{{ENI: wish.ENI, Count: wish.Count, Whole: wish.Whole}}
-		if wish.Whole {
+	if want != nil && (n.published == nil || n.seen()) {
+		s.Release = []ipam.Release{{ENI: want.ENI, Count: want.Count, Whole: want.Whole}}
+		if want.Whole {
 			s.Release[0].Count = 0
 		}
 	}
 	switch {
 	case n.published == nil, differs(*n.published, s), len(s.Release) > 0, n.needsBasis(s.Basis):
-		if len(s.Release) > 0 {
-			count := wish.Count
-			if wish.Whole {
-				count = c.cfg.Pool.Target.AtOnce
-			}
-			n.releases = append(n.releases, release{at: now.At, count: count})
-		}
 		n.rev++
 		s.Epoch, s.Rev = n.epoch, n.rev
+		if len(s.Release) > 0 {
+			n.wish = &wish{Release: s.Release[0], sent: ipam.Seen{Epoch: s.Epoch, Rev: s.Rev}, count: want.Count}
+			if want.Whole {
+				n.wish.count = c.cfg.Pool.Target.AtOnce
+			}
+		}
 		n.published, n.sentAt, n.resends = &s, now.At, 0
 		c.effects = append(c.effects, Effect{Supply: &s})
 	case !n.seen() && now.At >= n.sentAt+backoff(n.resends+1, 2*time.Second, time.Minute):

@@ -33,7 +33,10 @@ func (c *Core) view(now Now, n *node) ipam.Node {
 		v.ENIs = append(v.ENIs, ipam.NodeENI{State: ipam.ENICreating, Device: s, Listed: n.creations[s].call.Count, PodsOK: true})
 	}
 	id, _, _ := c.choose(now, n)
-	v.Blocked = id == "" || n.incAt != never && now.At-n.incAt < Visibility
+	for _, t := range n.enis {
+		v.Blocked = v.Blocked || t.ghost
+	}
+	v.Blocked = v.Blocked || id == "" || n.incAt != never && now.At-n.incAt < Visibility
 	return v
 }
 
@@ -131,10 +134,7 @@ func (c *Core) unattached(now Now, n *node, t *tracked, e ipam.NodeENI) ipam.ENI
 
 // draining says whether the node has been asked for all of an interface and has not answered yet.
 func (n *node) draining(id ipam.ENIID) bool {
-	if n.published == nil || n.seen() {
-		return false
-	}
-	return slices.ContainsFunc(n.published.Release, func(r ipam.Release) bool { return r.ENI == id && r.Whole })
+	return n.wish != nil && n.wish.ENI == id && n.wish.Whole
 }
 
 // seen says whether the node has accepted the newest supply.
@@ -148,7 +148,7 @@ func (n *node) seen() bool {
 func (c *Core) budget(now Now, n *node) int {
 	window := c.cfg.Pool.Window
 	n.releases = slices.DeleteFunc(n.releases, func(r release) bool { return now.At-r.at >= window })
-	if now.At-n.grewAt < window || n.published != nil && len(n.published.Release) > 0 && !n.seen() {
+	if now.At-n.grewAt < window || n.wish != nil {
 		return 0
 	}
 	left := c.cfg.Pool.Target.AtOnce

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/json"
 	"fmt"
@@ -69,6 +70,7 @@ type leader struct {
 	until    time.Duration // of its lease
 	dead     bool
 	inflight map[ipam.InstanceID]int
+	stalled  time.Duration // its subscription delivers nothing before
 	record   []string
 	effects  int
 }
@@ -143,6 +145,9 @@ func (f *fleet) addNode(kind string, maxPods int) *node {
 
 // beat is a node's clock: the kernel's links, timers and snapshots.
 func (f *fleet) beat(n *node) {
+	if n.off {
+		return
+	}
 	for _, l := range n.links() {
 		n.linkIs(f.now, l.eni, f.up(n.id, l.eni))
 	}
@@ -152,7 +157,8 @@ func (f *fleet) beat(n *node) {
 			s := n.snapshot(f.now)
 			f.stream[n.id] = s
 			for _, l := range f.leaders {
-				f.after(f.between(0, f.lateBus), func() { l.step(reconcile.Input{Snapshots: []ipam.Snapshot{s}}) })
+				late := max(f.between(0, f.lateBus), l.stalled-f.now)
+				f.after(late, func() { l.step(reconcile.Input{Snapshots: []ipam.Snapshot{s}}) })
 			}
 		}
 	}
@@ -272,6 +278,7 @@ func (l *leader) do(e reconcile.Effect) {
 			if f.r.Float64() >= f.loss {
 				f.after(f.between(0, f.lateBus), func() {
 					n.accept(f.now, s, func(id ipam.ENIID) bool { return f.up(n.id, id) })
+					f.slow(n)
 				})
 			}
 		}
@@ -343,9 +350,39 @@ func (l *leader) made(c reconcile.Call) (reconcile.Answer, time.Time) {
 	return a, answered
 }
 
+// slow checks B4: what a node gives up within a window is one interface, or no more than the policy says.
+func (f *fleet) slow(n *node) {
+	n.given = slices.DeleteFunc(n.given, func(g given) bool { return f.now-g.at >= f.cfg.Pool.Window })
+	count, whole := 0, 0
+	if f.leading() > 1 {
+		return // each keeps to it
+	}
+	for _, g := range n.given {
+		if g.whole {
+			whole++
+		} else {
+			count += g.count
+		}
+	}
+	if most := cmp.Or(f.cfg.Pool.Target.AtOnce, 16); whole > 1 || count > most || whole > 0 && count > 0 {
+		f.broken("B4: %s was asked to give up %+v within %s", n.id, n.given, f.cfg.Pool.Window)
+	}
+}
+
+// leading counts the reconcilers that believe that they lead.
+func (f *fleet) leading() int {
+	count := 0
+	for _, l := range f.leaders {
+		if !l.dead {
+			count++
+		}
+	}
+	return count
+}
+
 // bound checks B1: interfaces of a node in any state.
 func (f *fleet) bound(n *node) {
-	count, limit := 0, 0
+	count, limit, slots := 0, 0, map[string]ipam.ENIID{}
 	i, _ := f.world.Instance(string(n.id))
 	for _, t := range vpc.InstanceTypes() {
 		if t.Name == i.Type {
@@ -356,8 +393,16 @@ func (f *fleet) bound(n *node) {
 		if e.Instance() == string(n.id) || e.Tags[reconcile.TagNode] == string(n.id) {
 			count++
 		}
+		if slot := e.Tags[reconcile.TagSlot]; e.Tags[reconcile.TagNode] == string(n.id) && e.Attachment == nil {
+			if slots[slot] != "" {
+				f.broken("A3: %s and %s were both made for slot %s of %s", slots[slot], e.ID, slot, n.id)
+			}
+			slots[slot] = ipam.ENIID(e.ID)
+		}
 	}
-	if count > limit {
+	// Two who lead side by side for longer than their lists lag may each make the last one, for different slots: the
+	// one too many cannot be attached, and is swept.
+	if count > limit+f.leading()-1 {
 		f.broken("B1: %s has %d network interfaces, of %d", n.id, count, limit)
 	}
 }
@@ -368,6 +413,8 @@ func (n *node) on(eni ipam.ENIID) map[netip.Addr]*address {
 	}
 	return nil
 }
+
+func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
 // mutations counts the calls that EC2 has taken and that change something.
 func (f *fleet) mutations() int {

@@ -181,6 +181,7 @@ func TestRandomWalks(t *testing.T) {
 			first.until = f.now // from now on it calls no more, wherever it was
 			f.walk(time.Minute)
 			first.dead = true
+			f.alone()
 			f.walk(6 * time.Minute)
 			f.must(t)
 			f.settle(t)
@@ -188,10 +189,60 @@ func TestRandomWalks(t *testing.T) {
 	}
 }
 
+// TestHarshWalks: as above, in a subnet so small that addresses come back soon, with windows so short that addresses
+// and interfaces are given back all the time, and with reconcilers whose subscriptions stall for minutes.
+func TestHarshWalks(t *testing.T) {
+	seeds := 60
+	if testing.Short() {
+		seeds = 10
+	}
+	for seed := range seeds {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			cfg := usual()
+			cfg.Pool.Window, cfg.Pool.MinAge, cfg.Pool.Cooldown = 10*time.Second, 10*time.Second, 5*time.Second
+			cfg.Pool.Target.AtOnce, cfg.Pool.Target.Warm = []int{2, 4, 16}[seed%3], 1
+			f := newFleet(uint64(seed)+500, vpc.Config{
+				Latency: vpc.Typical(1), Visibility: time.Duration(seed%3) * 25 * time.Second, DeletedToken: vpc.DeletedToken(seed % 2),
+			}, cfg)
+			var err error
+			f.subnet, err = f.world.AddSubnet(vpc.Subnet{VPC: f.subnet.VPC, Zone: "lab-1a", CIDR: mustPrefix("10.110.64.0/27")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			f.loss, f.lost, f.lateBus = 0.1, 0.1*float64(seed%4), time.Second
+			for range 2 {
+				f.addNode([]string{"t3.small", "t3.medium"}[seed%2], []int{7, 10}[seed%2])
+			}
+			for i, name := range []string{"a", "b"} {
+				f.addLeader(name).lead(uint64(i+1), forever)
+			}
+			for range 12 {
+				l := f.leaders[f.r.IntN(2)]
+				l.stalled = f.now + f.between(0, 6*time.Minute)
+				f.walk(f.between(time.Minute, 4*time.Minute))
+			}
+			f.must(t)
+			f.leaders[0].dead = true
+			f.alone()
+			f.settle(t)
+		})
+	}
+}
+
+// alone forgets what two leaders wished for in the same window.
+func (f *fleet) alone() {
+	for _, n := range f.nodes {
+		n.given = nil
+	}
+}
+
 // settle ends all faults and checks what must be true then.
 func (f *fleet) settle(t *testing.T) {
 	t.Helper()
 	f.loss, f.lost, f.lateBus = 0, 0, 100*time.Millisecond
+	for _, l := range f.leaders {
+		l.stalled = 0
+	}
 	f.run(40 * time.Minute)
 	f.must(t)
 	done := f.mutations()

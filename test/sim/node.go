@@ -29,6 +29,8 @@ type node struct {
 	dirty   bool
 	sentAt  time.Duration
 	cordon  bool
+	off     bool
+	given   []given
 	booted  time.Duration
 }
 
@@ -49,6 +51,12 @@ type address struct {
 	seq   uint64 // fence: of the snapshot that first said so; held: s1
 	freed time.Duration
 	waits bool // held: H is over, and s1 is said
+}
+
+type given struct {
+	at    time.Duration
+	count int
+	whole bool
 }
 
 type floor struct {
@@ -120,7 +128,7 @@ func (n *node) accept(now time.Duration, s ipam.Supply, up func(ipam.ENIID) bool
 		}
 	}
 	for _, r := range s.Release {
-		n.fence(r)
+		n.fence(now, r)
 	}
 	n.changed()
 }
@@ -163,7 +171,7 @@ func (n *node) addresses(now time.Duration, l *link, e ipam.SuppliedENI, basis u
 }
 
 // fence gives up what is wished for: only free addresses, and a whole interface or none of it.
-func (n *node) fence(r ipam.Release) {
+func (n *node) fence(now time.Duration, r ipam.Release) {
 	l := n.enis[r.ENI]
 	if l == nil || n.cordon {
 		return
@@ -176,6 +184,9 @@ func (n *node) fence(r ipam.Release) {
 			}
 		}
 		r.Count = len(free)
+	}
+	if len(free) > 0 && r.Count > 0 {
+		n.given = append(n.given, given{now, min(r.Count, len(free)), r.Whole})
 	}
 	for _, ip := range free[:min(r.Count, len(free))] {
 		l.addrs[ip].state, l.addrs[ip].seq = ipam.Fenced, n.seq+1
