@@ -144,7 +144,7 @@ const defaultMTU = 1500
 func (w *wire) follow(ctx context.Context, uplink link.Uplink) error {
 	l, err := findENI(w.host, *w.given.eni)
 	if err != nil {
-		return stages.Errorf(stages.ENINotReady, "%s for %s: %w; the address is kept, try again", w.given.eni.name, w.r.Attachment, err)
+		return stages.Errorf(stages.ENINotReady, "%s for %s: %w; the runtime tries again", w.given.eni.name, w.r.Attachment, err)
 	}
 	n, prepared := numbers.GroupENI(l.Group)
 	switch {
@@ -155,7 +155,8 @@ func (w *wire) follow(ctx context.Context, uplink link.Uplink) error {
 		}
 	default:
 		return stages.Errorf(stages.ENINotReady, "%s (%s) for %s: its link is there and not prepared (group %d, want %d to %d); "+
-			"enichaind prepares it: is it running?", l.Name, l.MAC, w.r.Attachment, l.Group, numbers.ENIGroup, numbers.ENIGroup+numbers.MaxN)
+			"enichaind prepares it: is it running?", l.Name, l.MAC, w.r.Attachment, l.Group,
+			numbers.LinkGroup(0), numbers.LinkGroup(numbers.MaxN))
 	}
 	w.eni, w.n, w.table, w.mtu = &l, n, numbers.PodsTable, l.MTU
 	return w.assure(ctx)
@@ -174,8 +175,8 @@ func (w *wire) assure(ctx context.Context) error {
 	if whole, err = w.whole(); err != nil || whole {
 		return err
 	}
-	return stages.Errorf(stages.ENINotReady, "%s for %s: packets with mark %#x do not leave by it; see: ip rule; ip route show table %d",
-		w.eni.Name, w.r.Attachment, w.n, numbers.ENITable(w.n))
+	return stages.Errorf(stages.ENINotReady, "%s for %s: packets with mark %#x do not leave by it; "+
+		"see: ip rule; ip route show table %d", w.eni.Name, w.r.Attachment, w.n, numbers.ENITable(w.n))
 }
 
 func (w *wire) whole() (bool, error) {
@@ -343,6 +344,6 @@ func podSide(index int, hostMAC link.MAC, addrs []netip.Addr) []link.Message {
 
 // taken is the error for an interface that is there already and not a leftover.
 func (w *wire) taken() error {
-	return stages.Errorf(stages.IfNameTaken, "%s has an interface %s already; it is left as it is; see: nsenter --net=%s ip link show %s",
-		w.r.Netns, w.r.IfName, w.r.Netns, w.r.IfName)
+	return stages.Errorf(stages.IfNameTaken, "%s has an interface %s already; it is left as it is; "+
+		"see: nsenter --net=%s ip link show %s", w.r.Netns, w.r.IfName, w.r.Netns, w.r.IfName)
 }

@@ -112,7 +112,8 @@ func read(r *stages.Request, result *stages.Result) (given, error) {
 		g.own = append(g.own, i)
 	}
 	if len(g.addrs) == 0 {
-		return g, stages.Errorf(stages.PrevResult, "no address for %s: those in prevResult belong to other interfaces", r.Attachment)
+		return g, stages.Errorf(stages.PrevResult, "no address for %s: those in prevResult belong to other interfaces",
+			r.Attachment)
 	}
 	return g, nil
 }

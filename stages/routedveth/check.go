@@ -3,6 +3,7 @@ package routedveth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -110,7 +111,8 @@ func (k *check) ends(conf *config) error {
 		return err
 	}
 	if k.outer.Peer != k.inner.Index || k.inner.Peer != k.outer.Index {
-		return k.drift("in "+k.r.Netns+" "+k.r.IfName+" is not the other end of "+k.outer.Name, k.inPod("ip link show "+k.r.IfName))
+		return k.drift("in "+k.r.Netns+" "+k.r.IfName+" is not the other end of "+k.outer.Name,
+			k.inPod("ip link show "+k.r.IfName))
 	}
 	if !k.inner.Up {
 		return k.drift("in "+k.r.Netns+" "+k.r.IfName+" is down", k.inPod("ip link show "+k.r.IfName))
@@ -131,10 +133,12 @@ func (k *check) outside(*config) error {
 			return err
 		}
 		if err != nil || way.Link != k.outer.Index {
-			return k.drift("the node's route to "+a.String()+" by "+k.outer.Name+" is missing or outweighed", "ip route get "+a.String())
+			return k.drift("the node's route to "+a.String()+" by "+k.outer.Name+" is missing or outweighed",
+				"ip route get "+a.String())
 		}
 		if !slices.ContainsFunc(neighbours, func(n link.Neighbour) bool { return n.Addr == a && n.Permanent }) {
-			return k.drift("the permanent neighbour "+a.String()+" on "+k.outer.Name+" is missing", "ip neigh show dev "+k.outer.Name)
+			return k.drift("the permanent neighbour "+a.String()+" on "+k.outer.Name+" is missing",
+				"ip neigh show dev "+k.outer.Name)
 		}
 	}
 	return nil
@@ -169,7 +173,8 @@ func (k *check) inside(*config) error {
 			return n.Addr == hop && n.Permanent && n.MAC == k.outer.MAC
 		})
 		if !right {
-			return k.drift(where+"the neighbour "+hop.String()+" lladdr "+k.outer.MAC.String()+" is missing", k.inPod("ip neigh show dev "+k.r.IfName))
+			return k.drift(where+"the neighbour "+hop.String()+" lladdr "+k.outer.MAC.String()+" is missing",
+				k.inPod("ip neigh show dev "+k.r.IfName))
 		}
 	}
 	return nil
@@ -201,7 +206,8 @@ func (k *check) base(*config) error {
 			return err
 		}
 		if err != nil || way.Table != numbers.ENITable(n) {
-			return k.drift("packets with the mark of "+name(n)+" do not go by its table", "ip "+flag(a)+" rule; ip "+flag(a)+" route show table "+name(n))
+			return k.drift("packets with the mark of "+name(n)+" do not go by its table",
+				fmt.Sprintf("ip %s rule; ip %[1]s route show table %d", flag(a), numbers.ENITable(n)))
 		}
 	}
 	return nil

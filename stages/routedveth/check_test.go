@@ -38,7 +38,7 @@ var tolerated = map[string]struct{ in, do string }{
 }
 
 func TestCheck(t *testing.T) {
-	try := func(t *testing.T, in, do string) (error, string) {
+	try := func(t *testing.T, in, do string) (host string, err error) {
 		n := newNode(t)
 		n.prepare(routedveth.ENI{N: 0, MAC: mac0})
 		n.prepare(eni1)
@@ -54,11 +54,11 @@ func TestCheck(t *testing.T) {
 		} else {
 			n.Script(do)
 		}
-		return n.check(r, added), n.hostName(r)
+		return n.hostName(r), n.check(r, added)
 	}
 	for name, c := range drifts {
 		t.Run(name, func(t *testing.T) {
-			err, host := try(t, c.in, c.do)
+			host, err := try(t, c.in, c.do)
 			if f := isToken(err, stages.Drift, strings.ReplaceAll(c.want, "LINK", host), "enichain/c1/eth0", "; see: "); f != "" {
 				t.Error(f)
 			}
@@ -66,7 +66,7 @@ func TestCheck(t *testing.T) {
 	}
 	for name, c := range tolerated {
 		t.Run(name, func(t *testing.T) {
-			if err, _ := try(t, c.in, c.do); err != nil {
+			if _, err := try(t, c.in, c.do); err != nil {
 				t.Error(err)
 			}
 		})

@@ -92,7 +92,8 @@ func knownENIs(c *link.Conn) ([]ENI, error) {
 		}
 		e, ok := readENIAlias(n, l.Alias)
 		if !ok && n > 0 {
-			return nil, fmt.Errorf("cannot rebuild %s: link %s has lost the note (alias %q) that named its addresses", name(n), l.Name, l.Alias)
+			return nil, fmt.Errorf("cannot rebuild %s: link %s has lost the note (alias %q) that named its addresses",
+				name(n), l.Name, l.Alias)
 		}
 		e.N, e.MAC = n, l.MAC.String()
 		if !l.Permanent.IsZero() {

@@ -277,7 +277,8 @@ func missingSteering(e ENI) ([]string, error) {
 		return nil, err
 	}
 	if place(b, e, present); b.Len() > 0 {
-		return []string{fmt.Sprintf("elements of %s in table %s are missing or lead elsewhere", name(e.N), numbers.TableRoutedVeth)}, nil
+		return []string{fmt.Sprintf("elements of %s in table %s are missing or lead elsewhere",
+			name(e.N), numbers.TableRoutedVeth)}, nil
 	}
 	return nil, nil
 }

@@ -113,9 +113,17 @@ const (
 
 // ask sends from one place and returns what the other side said, or why it said nothing.
 func (w *world) ask(protocol, from, to string, port int, wait time.Duration) string {
+	return w.askAs("", protocol, from, to, port, wait)
+}
+
+// askAs asks from a source address; "" leaves it to the kernel.
+func (w *world) askAs(source, protocol, from, to string, port int, wait time.Duration) string {
 	said := ""
 	err := w.at(from).do(func() error {
 		d := net.Dialer{Timeout: wait}
+		if source != "" {
+			d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(source)}
+		}
 		c, err := d.Dial(protocol, net.JoinHostPort(to, fmt.Sprint(port)))
 		if err != nil {
 			return err

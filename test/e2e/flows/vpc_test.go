@@ -334,7 +334,10 @@ var build = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/eni-ipam", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat")
+	const upstream = "github.com/containernetworking/plugins/plugins/"
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/eni-ipam", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat",
+		upstream+"ipam/host-local", upstream+"meta/portmap", upstream+"meta/bandwidth", upstream+"meta/firewall",
+		upstream+"meta/tuning", upstream+"meta/sbr")
 	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("cannot build the stages: %w\n%s", err, out)
