@@ -253,7 +253,11 @@ func (c *Core) doubt(now Now, n *node) {
 	case leaving:
 		n.wantList(now, max(n.begun+3*time.Second-now.At, time.Second))
 	case held && n.basis.Seq < n.snap.Seq:
-		n.wantList(now, max(n.begun+10*time.Second-now.At, 0))
+		after := 10 * time.Second
+		if n.snap.Waiting > 0 {
+			after = relist
+		}
+		n.wantList(now, max(n.begun+after-now.At, 0))
 	case odd:
 		n.wantList(now, max(n.begun+30*time.Second-now.At, 0))
 	}

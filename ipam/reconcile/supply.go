@@ -57,10 +57,10 @@ func (n *node) needsBasis(b ipam.Basis) bool {
 	return slices.ContainsFunc(n.snap.ENIs, func(s ipam.ENISummary) bool { return s.Held > 0 || len(s.Fenced) > 0 })
 }
 
-// differs compares what two supplies say, their numbers, basis and wishes apart.
+// differs compares what two supplies say of the node's state: not their numbers, basis and wishes.
 func differs(a, b ipam.Supply) bool {
 	for _, s := range []*ipam.Supply{&a, &b} {
-		s.Epoch, s.Rev, s.Basis, s.Release = 0, 0, ipam.Basis{}, nil
+		s.Epoch, s.Rev, s.Basis, s.First, s.Release = 0, 0, ipam.Basis{}, false, nil
 		if s.Why != nil {
 			why := *s.Why
 			why.RetryIn = 0
@@ -133,14 +133,11 @@ func (c *Core) policy(n *node, l ipam.Limits) ipam.NodePolicy {
 // isFirst says whether no pool of this instance can have been supplied before: we saw it appear, or EC2 had given it
 // nothing when we first looked. Once another inc was seen, none is the first.
 func (c *Core) isFirst(n *node) bool {
-	if len(n.past) > 0 {
-		return false
+	if len(n.past) > 0 || n.snap.Seen != (ipam.Seen{}) {
+		return false // it has been supplied: what it holds since then, it holds for a reason
 	}
 	if n.first == n.snap.Inc {
 		return true
-	}
-	if n.snap.Seen.Epoch != 0 || n.published != nil {
-		return false
 	}
 	if !n.born {
 		for _, t := range n.sorted() {
