@@ -1,0 +1,385 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/store"
+	"github.com/enichain/enichain/ipam/store/storetest"
+	"github.com/enichain/enichain/stages/routedveth"
+)
+
+// node is a node to look at: a real pool file and flight record, and a kernel as it would show itself.
+type node struct {
+	*storetest.Pool
+	view   routedveth.View
+	flight string
+	way    way
+}
+
+func newNode(t *testing.T, enis ...ipam.SuppliedENI) *node {
+	t.Helper()
+	p := storetest.New(t, enis...)
+	n := &node{Pool: p, flight: filepath.Join(filepath.Dir(p.Path()), "flight.jsonl")}
+	for _, e := range enis {
+		n.view.ENIs = append(n.view.ENIs, routedveth.ENIView{N: e.Device, Name: fmt.Sprintf("eth%d", e.Device), MAC: e.MAC, Up: true})
+	}
+	return n
+}
+
+// pod leases an address and shows its link and route in the kernel.
+func (n *node) pod(name string) store.Lease {
+	n.T.Helper()
+	r := storetest.Request(strings.ReplaceAll(name, "/", "-") + "-373b7e98b5a1")
+	r.Pod = name
+	l := n.Lease(r)
+	n.view.Pods = append(n.view.Pods, routedveth.PodView{Link: "eni" + fmt.Sprint(len(n.view.Pods)), MAC: "02:5b:59:7b:c9:f7", Owner: l.Attachment.String(),
+		N: l.ENI.N, Profile: 1, Up: true, Addresses: l.Addresses})
+	n.view.Routes = append(n.view.Routes, routedveth.RouteView{Addr: l.Addresses[0], Link: "eni" + fmt.Sprint(len(n.view.Pods)-1), Owner: l.Attachment.String()})
+	return l
+}
+
+// flew writes one line of the flight record, ago before now.
+func (n *node) flew(ago time.Duration, stage, command, pod, token string, took, wait int) {
+	n.T.Helper()
+	f, err := os.OpenFile(n.flight, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		n.T.Fatal(err)
+	}
+	defer f.Close()
+	fmt.Fprintf(f, `{"t":%q,"stage":%q,"cmd":%q,"net":"enichain","ctr":"%s-373b7e98b5a1","if":"eth0","pod":%q,"took_us":%d,"lock_us":10,"wait_us":%d,"token":%q}`+"\n",
+		n.Now.Wall.Add(-ago).UTC().Format("2006-01-02T15:04:05.000000Z"), stage, command, strings.ReplaceAll(pod, "/", "-"), pod, took, wait, token)
+}
+
+// run is one command line; text is standard output, and errors after it.
+func (n *node) run(args ...string) (text string, code int) {
+	n.T.Helper()
+	var out, errs bytes.Buffer
+	a := &app{out: &out, err: &errs, clock: func() store.Now { return n.Now }, boot: func() (string, error) { return storetest.Boot, nil },
+		inspect: func(context.Context) (routedveth.View, error) { return n.view, nil },
+		walk:    func(context.Context, packet) (way, error) { return n.way, nil },
+		host:    func() (string, error) { return "node-1", nil }, zone: time.UTC}
+	dir := filepath.Dir(n.Path())
+	code = a.run(n.T.Context(), append(args, "--pool", n.Path(), "--flight", n.flight, "--socket", filepath.Join(dir, "d.sock")))
+	return strings.ReplaceAll(out.String()+errs.String(), dir, "DIR"), code
+}
+
+// golden compares what is printed, without blanks at line ends.
+func (n *node) golden(wantCode int, want string, args ...string) {
+	n.T.Helper()
+	text, code := n.run(args...)
+	lines := strings.Split(strings.Trim(text, "\n"), "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	if d := cmp.Diff(strings.Split(strings.Trim(want, "\n"), "\n"), lines); d != "" || code != wantCode {
+		n.T.Errorf("enichainctl %s: exit %d, want %d (-want +got):\n%s\n%s", strings.Join(args, " "), code, wantCode, d, text)
+	}
+}
+
+// full is a node with some of everything.
+func full(t *testing.T) *node {
+	t.Helper()
+	n := newNode(t, storetest.ENI(0, 4), storetest.ENI(1, 4))
+	n.pod("default/web")
+	n.pod("default/db")
+	n.Lease(storetest.Request("gone"))
+	n.Pass(40 * time.Second)
+	n.Release("gone")
+	n.Pass(5 * time.Second)
+	wish := ipam.Release{ENI: "eni-01", Count: 1}
+	n.Do(func(tx *store.Tx) error {
+		chosen, err := tx.Choose(n.Now, wish)
+		if err == nil {
+			_, err = tx.Fence(n.Now, wish, chosen)
+		}
+		return err
+	})
+	n.Supply.Why = &ipam.Why{Code: "InsufficientFreeAddressesInSubnet", Text: "subnet-a (10.110.10.0/24) has 0 free addresses",
+		Since: time.Date(2026, 11, 20, 14, 0, 30, 0, time.UTC), RetryIn: 26}
+	n.Accept()
+	n.flew(45*time.Second, "eni-ipam", "ADD", "default/web", "", 1900, 0)
+	n.flew(44*time.Second, "routed-veth", "ADD", "default/web", "", 2600, 0)
+	n.flew(43*time.Second, "snat", "ADD", "default/web", "", 1800, 0)
+	return n
+}
+
+func TestPool(t *testing.T) {
+	n := full(t)
+	n.golden(exitOK, `
+default  8 addresses: 2 leased  4 warm  1 cooling  1 fenced
+  eth0   P■■◌□  10.110.10.0/24
+  eth1   P□□□▨  10.110.11.0/24
+■ leased  □ warm  ◌ cooling  ▨ fenced  × held  ◦ not ready yet  ? lost  P primary (never a pod's)`, "pool")
+	n.golden(exitWrong, `
+enichainctl: no pool "gpu" on this node
+there are: [default]`, "pool", "--name", "gpu")
+	n.golden(exitUsage, `
+enichainctl: --format "yaml": want text or json
+try: enichainctl --help`, "pool", "--format", "yaml")
+	text, code := n.run("pool", "--format", "json")
+	var v []poolView
+	if err := json.Unmarshal([]byte(text), &v); err != nil || code != exitOK || len(v) != 1 || v[0].Counts.Leased != 2 || len(v[0].ENIs[1].Addresses) != 4 {
+		t.Errorf("%d %v %s", code, err, text)
+	}
+	newNode(t).golden(exitOK, "no network interface was supplied yet", "pool")
+}
+
+func TestLeases(t *testing.T) {
+	n := full(t)
+	n.golden(exitOK, `
+ADDRESS       ENI   NETWORK   CONTAINER                 IFNAME  AGE  POD          NETNS
+10.110.10.10  eth0  enichain  default-web-373b7e98b5a1  eth0    45s  default/web  /run/netns/default-web-373b7e98b5a1
+10.110.10.11  eth0  enichain  default-db-373b7e98b5a1   eth0    45s  default/db   /run/netns/default-db-373b7e98b5a1`, "leases")
+	n.golden(exitOK, `
+ADDRESS       ENI   NETWORK   CONTAINER                IFNAME  AGE  POD         NETNS
+10.110.10.11  eth0  enichain  default-db-373b7e98b5a1  eth0    45s  default/db  /run/netns/default-db-373b7e98b5a1`, "leases", "--pod", "db")
+	n.golden(exitOK, `
+ADDRESS       ENI   STATE    LEFT
+10.110.10.12  eth0  cooling  25s`, "leases", "--state", "cooling")
+	n.golden(exitOK, `
+ADDRESS       ENI   STATE   LEFT
+10.110.11.13  eth1  fenced  -`, "leases", "--state", "fenced")
+	n.golden(exitOK, "no leases; 10.110.10.12 cools until 14:01:10 (25s)", "leases", "--network", "other")
+	n.golden(exitUsage, `
+enichainctl: --state "warm": want one of free, leased, cooling, fenced, held, pending, lost
+try: enichainctl --help`, "leases", "--state", "warm")
+}
+
+func TestENIs(t *testing.T) {
+	n := full(t)
+	n.golden(exitOK, `
+ENI     LINK  #  POOL     SUBNET                        ADDRESSES  LEASED  WARM  MARK  SEEN BY
+eni-00  eth0  0  default  10.110.10.0/24 (subnet-0b7c)  4          2       1     -     supply kernel
+eni-01  eth1  1  default  10.110.11.0/24 (subnet-0b7c)  4          0       3     0x1   supply kernel`, "enis")
+	n.view.ENIs = n.view.ENIs[:1]
+	text, code := n.run("enis")
+	if code != exitWrong || !strings.Contains(text, "eni-01: its link eth1 is not prepared in the kernel (no group, or gone)") {
+		t.Errorf("%d %s", code, text)
+	}
+	n.Links(storetest.ENI(0, 0))
+	if text, code := n.run("enis"); code != exitWrong || !strings.Contains(text, "eni-01: attached, but the kernel shows no link with MAC 02:00:00:00:00:01 yet") {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+func TestStatus(t *testing.T) {
+	n := full(t)
+	n.golden(exitWrong, `
+node    node-1  i-0a1b2c3d  m5.large    enichaind never ran on this node
+pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
+chain   not known without enichaind
+kernel  as it should be: 2 interfaces, 2 routes to pods
+last    14:00:30 subnet-a (10.110.10.0/24) has 0 free addresses (InsufficientFreeAddressesInSubnet), retry every 26 s
+WRONG   enichaind never ran on this node`, "status")
+
+	n.daemon(`{"version":"v0.4.0","started":"2026-11-20T12:00:00Z","agent":{"repairs":1,"lastRepair":"3 ip rules deleted by someone","repairedAt":"2026-11-20T13:02:21Z"},`+
+		`"bus":{"connected":true},"list":"05-enichain.conflist"}`, "")
+	n.Supply.Why = nil
+	n.Accept()
+	n.golden(exitOK, `
+node    node-1  i-0a1b2c3d  m5.large    enichaind v0.4.0 up 2h00m    bus connected
+pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
+chain   05-enichain.conflist
+kernel  as it should be: 2 interfaces, 2 routes to pods
+mended  1 times, last at 13:02:21: 3 ip rules deleted by someone`, "status")
+	n.view.Routes = n.view.Routes[1:]
+	n.view.Routes = append(n.view.Routes, routedveth.RouteView{Addr: netip.MustParseAddr("10.110.11.10"), Link: "eni9"})
+	if text, code := n.run("status"); code != exitWrong || !strings.Contains(text, "WRONG   10.110.10.10 is leased to default/web, and no route leads to it\n"+
+		"WRONG   a route leads to 10.110.11.10 by eni9, and nobody holds it") {
+		t.Errorf("%d %s", code, text)
+	}
+	if err := os.Remove(n.Path()); err != nil {
+		t.Fatal(err)
+	}
+	n.golden(exitBlind, `
+enichainctl: cannot use pool file DIR/pool.db: there is no such file; enichaind makes it when it starts
+is enichaind running here?  systemctl status enichaind`, "status")
+}
+
+// daemon answers on the socket as enichaind would: with a status, and events.
+func (n *node) daemon(status, events string) {
+	n.T.Helper()
+	l, err := net.Listen("unix", filepath.Join(filepath.Dir(n.Path()), "d.sock"))
+	if err != nil {
+		n.T.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, status) })
+	mux.HandleFunc("GET /v1/events", func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Query().Get("since") != "1h0m0s" {
+			http.Error(w, "since="+r.URL.Query().Get("since"), http.StatusBadRequest)
+			return
+		}
+		fmt.Fprint(w, events)
+	})
+	s := &http.Server{Handler: mux}
+	go func() { _ = s.Serve(l) }()
+	n.T.Cleanup(func() { s.Close() })
+}
+
+func TestEvents(t *testing.T) {
+	n := full(t)
+	n.golden(exitOK, `
+14:00:00.000  pod.added             default/web  10.110.10.10 on eni-00
+14:00:00.000  pod.added             default/db  10.110.10.11 on eni-00
+14:00:00.000  pod.added             enichain/gone/eth0  10.110.10.12 on eni-00
+14:00:40.000  pod.deleted           enichain/gone/eth0  10.110.10.12 on eni-00
+cannot ask enichaind at DIR/d.sock: connect: no such file or directory; shown is what it has not published and what the stages wrote down`, "events", "--type", "pod.*")
+	n.golden(exitBlind, `
+enichainctl: cannot ask enichaind at DIR/d.sock: connect: no such file or directory
+without enichaind:  enichainctl events`, "events", "--follow")
+	if text, code := n.run("events"); code != exitOK || !strings.Contains(text, "14:00:01.000  routed-veth ADD       default/web  2.6 ms") {
+		t.Errorf("%d %s", code, text)
+	}
+	event := `{"specversion":"1.0","id":"x/1","source":"/node/i-1","type":"io.enichain.pod.added.v1","data":{"n":1,"at":"2026-11-20T13:59:00Z","boot":"b",` +
+		`"verb":"pod.added","network":"n","container":"c","ifname":"eth0","pod":"default/x","address":["10.0.0.9"],"took":1900000}}`
+	n.daemon("{}", ": still here\n\ndata: "+event+"\n\n")
+	n.golden(exitOK, `13:59:00.000  pod.added             default/x  10.0.0.9 after 1.9 ms`, "events")
+	n.golden(exitOK, event, "events", "--raw")
+	n.golden(exitBlind, `
+13:59:00.000  pod.added             default/x  10.0.0.9 after 1.9 ms
+enichainctl: the stream of events ended: enichaind stopped
+start it, and ask again`, "events", "--follow")
+	n.golden(exitUsage, `
+enichainctl: --type "[" is no shell pattern, such as 'pod.*'
+try: enichainctl --help`, "events", "--type", "[")
+}
+
+func TestWhy(t *testing.T) {
+	n := full(t)
+	n.golden(exitOK, `
+web: has 10.110.10.10 for 45s
+
+  14:00:00  eni-ipam ADD        1.9 ms
+  14:00:00  pod.added           10.110.10.10 on eni-00
+  14:00:01  routed-veth ADD     2.6 ms
+  14:00:02  snat ADD            1.8 ms`, "why", "web")
+	n.golden(exitWrong, `
+default/other: this node's network was never asked for it
+
+because   no stage ran for it in the time looked at: it is on another node, not scheduled yet, uses the host's network, or its image is still being pulled
+do        kubectl describe pod; or look further back with --since`, "why", "default/other")
+
+	n.flew(10*time.Second, "eni-ipam", "ADD", "shop/cart", "POOL_EMPTY", 20_000_000, 20_000_000)
+	n.golden(exitWrong, `
+shop/cart: no address: 1 attempts, the last 10s ago
+
+  14:00:35  eni-ipam ADD        20000.0 ms POOL_EMPTY
+
+because   the pool holds 8 addresses: 2 leased  4 warm  1 cooling  1 fenced; enichaind never ran on this node
+do        systemctl restart enichaind`, "why", "shop/cart")
+	n.alive()
+	r := storetest.Request("shop-cart-373b7e98b5a1")
+	r.Pod = "shop/cart"
+	n.Do(func(tx *store.Tx) error { tx.Ticket(n.Now, r, n.Now.After(time.Minute)); return nil })
+	n.Now = store.Now{Boot: n.Now.After(12 * time.Second), Wall: n.Now.Wall.Add(12 * time.Second)}
+	text, code := n.run("why", "cart")
+	for _, want := range []string{"cart: has waited 12s for an address of pool default\n", "pod.waiting", "; subnet-a (10.110.10.0/24) has 0 free addresses\n",
+		"do        add a subnet to the pool for this zone, or lower its warm target\n"} {
+		if code != exitWrong || !strings.Contains(text, want) {
+			t.Errorf("%d, want %q in %s", code, want, text)
+		}
+	}
+	n.flew(2*time.Second, "portmap-compat", "ADD", "default/db", "PORT_TAKEN", 900, 0)
+	if text, code := n.run("why", "default/db"); code != exitWrong || !strings.Contains(text, "holds 10.110.10.11, but is not wired: portmap-compat failed with PORT_TAKEN") {
+		t.Errorf("%d %s", code, text)
+	}
+}
+
+// alive makes the agent's lock as a running agent has it: held and fresh.
+func (n *node) alive() {
+	n.T.Helper()
+	f, err := os.Create(filepath.Join(filepath.Dir(n.Path()), "agent.lock"))
+	if err != nil {
+		n.T.Fatal(err)
+	}
+	n.T.Cleanup(func() { f.Close() })
+	if err := lockFile(f); err != nil {
+		n.T.Fatal(err)
+	}
+	if err := os.Chtimes(f.Name(), n.Now.Wall, n.Now.Wall); err != nil {
+		n.T.Fatal(err)
+	}
+}
+
+func TestTrace(t *testing.T) {
+	n := full(t)
+	n.way = way{Link: "eth0", Via: netip.MustParseAddr("10.110.10.1"), Table: 254}
+	n.golden(exitOK, `
+default/web  10.110.10.10  eni-00 (eth0, #0)  container default-web-
+
+  STAGE        TOOK    PUT INTO PLACE                       STILL THERE
+  eni-ipam     1.9 ms  lease 10.110.10.10                   yes
+  routed-veth  2.6 ms  link eni0; 1 route in enichain-pods  yes
+  snat         1.8 ms  profile 1 in the link's group        yes
+  all          6.3 ms  -                                    -
+
+  a packet 10.110.10.10 → 1.1.1.1
+  1  pod          default via 169.254.1.1 dev eth0   (its MAC, 02:5b:59:7b:c9:f7, is the wire's other end)
+  2  routing      main: via 10.110.10.1 dev eth0
+  3  postrouting  source becomes 10.110.10.5   nft inet enichain-snat
+  4  leaves by    eth0 as 10.110.10.5   the VPC accepts: its own primary address`, "trace", "web", "--to", "1.1.1.1")
+	n.view.Pods[0].Profile = 0
+	if text, _ := n.run("trace", "web", "--to", "10.110.20.17"); !strings.Contains(text, "eth0 as 10.110.10.10   the VPC accepts: an address of eni-00") {
+		t.Error(text)
+	}
+	n.way.Link = "eth1"
+	if text, _ := n.run("trace", "web", "--to", "10.110.20.17"); !strings.Contains(text, "the VPC DROPS: an address of eni-00, not of eni-01") {
+		t.Error(text)
+	}
+	n.view.Routes = nil
+	if text, code := n.run("trace", "web"); code != exitWrong || !strings.Contains(text, "WRONG  routed-veth: a link and 1 route should be in the kernel") {
+		t.Errorf("%d %s", code, text)
+	}
+	n.golden(exitWrong, `
+enichainctl: nobody holds no address on this node
+enichainctl why nobody`, "trace", "nobody")
+}
+
+func TestVersion(t *testing.T) {
+	n := newNode(t)
+	dir := filepath.Dir(n.Path())
+	script := "#!/bin/sh\ncat > /dev/null\necho '{\"cniVersion\":\"1.1.0\",\"supportedVersions\":[\"1.0.0\"],\"io.enichain/release\":\"%s\"}'\n"
+	for name, release := range map[string]string{"eni-ipam": "development", "snat": "v0.3.0"} {
+		if err := os.WriteFile(filepath.Join(dir, name), fmt.Appendf(nil, script, release), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n.daemon(`{"version":"development"}`, "")
+	n.golden(exitWrong, `
+PART            VERSION      WHERE
+enichainctl     development  -
+enichaind       development  -
+eni-ipam        development  DIR/eni-ipam
+routed-veth     -            not installed in DIR
+snat            v0.3.0       DIR/snat
+portmap-compat  -            not installed in DIR
+mixed versions: install all parts of one release`, "version", "--cni-path", dir)
+}
+
+func TestPoolFilesThatCannotBeRead(t *testing.T) {
+	n := newNode(t)
+	if err := os.WriteFile(n.Path(), []byte("hello"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []string{"status", "pool", "leases", "enis", "events", "why x", "trace x"} {
+		text, code := n.run(strings.Fields(c)...)
+		if code != exitBlind || !strings.Contains(text, "it is damaged") || !strings.Contains(text, "restart enichaind") {
+			t.Errorf("%s: %d %s", c, code, text)
+		}
+	}
+}

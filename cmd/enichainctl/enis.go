@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/enichain/enichain/ipam/store"
+	"github.com/enichain/enichain/stages/routedveth"
+)
+
+func (a *app) enisCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "enis",
+		Short:   "network interfaces: subnet, addresses, mark, and who knows of them",
+		Long:    "Lists the network interfaces of this node. Exit code 1 where pool file and kernel disagree.",
+		Example: "  enichainctl enis --format json",
+		Args:    cobra.NoArgs,
+		RunE:    func(c *cobra.Command, _ []string) error { return a.showENIs(c) },
+	}
+}
+
+// eniRow is one network interface as everybody sees it.
+type eniRow struct {
+	store.ENI
+	Seen  []string `json:"seenBy"`          // supply, kernel
+	Fault string   `json:"fault,omitempty"` // where they disagree
+}
+
+func (a *app) showENIs(c *cobra.Command) error {
+	s, err := a.state(c.Context())
+	if err != nil {
+		return err
+	}
+	view, err := a.inspect(c.Context())
+	if err != nil {
+		return blind(err, "try again as root")
+	}
+	rows := eniRows(s, view)
+	faults := 0
+	table := [][]string{{"ENI", "LINK", "#", "POOL", "SUBNET", "ADDRESSES", "LEASED", "WARM", "MARK", "SEEN BY"}}
+	for _, r := range rows {
+		mark, n := "", fmt.Sprint(r.N)
+		if r.N > 0 {
+			mark = fmt.Sprintf("0x%x", r.N)
+		}
+		if r.N < 0 {
+			n = ""
+		}
+		k := r.Counts
+		table = append(table, []string{string(r.ENI.ENI), r.Link, n, r.Pool, fmt.Sprintf("%s (%s)", r.Subnet, r.SubnetID),
+			fmt.Sprint(k.Pending + k.Free + k.Leased + k.Cooling + k.Fenced), fmt.Sprint(k.Leased), fmt.Sprint(k.Free), mark, strings.Join(r.Seen, " ")})
+		if r.Fault != "" {
+			faults++
+		}
+	}
+	if a.format == "json" {
+		err = a.json(rows)
+	} else {
+		a.table(table)
+		for _, r := range rows {
+			if r.Fault != "" {
+				a.printf("%s: %s\n", r.ENI.ENI, r.Fault)
+			}
+		}
+	}
+	if err == nil && faults > 0 {
+		return errWrong
+	}
+	return err
+}
+
+// eniRows joins what was supplied with what the kernel shows.
+func eniRows(s store.State, view routedveth.View) []eniRow {
+	rows := []eniRow{}
+	shown := map[string]bool{}
+	for _, e := range s.ENIs {
+		r := eniRow{ENI: e, Seen: []string{}}
+		if e.Listed {
+			r.Seen = append(r.Seen, "supply")
+		}
+		i := kernelENI(view, e)
+		if i >= 0 {
+			r.Seen = append(r.Seen, "kernel")
+			shown[e.MAC] = true
+		}
+		switch {
+		case !e.Listed && e.Counts.Leased > 0:
+			r.Fault = fmt.Sprintf("not attached any more, and %d pods use its addresses", e.Counts.Leased)
+		case e.Listed && i < 0 && e.Present:
+			r.Fault = "its link " + e.Link + " is not prepared in the kernel (no group, or gone)"
+		case e.Listed && !e.Present:
+			r.Fault = "attached, but the kernel shows no link with MAC " + e.MAC + " yet"
+		case e.Listed && i >= 0 && view.ENIs[i].N != e.N:
+			r.Fault = fmt.Sprintf("its link's group says #%d, the pool file #%d", view.ENIs[i].N, e.N)
+		case e.Listed && !e.Ready:
+			r.Fault = "its link is not ready yet"
+		}
+		rows = append(rows, r)
+	}
+	for _, k := range view.ENIs {
+		if !shown[k.MAC] {
+			r := eniRow{Seen: []string{"kernel"}, Fault: "prepared in the kernel, and not in the pool file"}
+			r.N, r.Link, r.MAC = k.N, k.Name, k.MAC
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}
+
+func kernelENI(view routedveth.View, e store.ENI) int {
+	for i, k := range view.ENIs {
+		if k.MAC == e.MAC {
+			return i
+		}
+	}
+	return -1
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/store"
+	"github.com/enichain/enichain/stages/routedveth"
+)
+
+func (a *app) statusCommand() *cobra.Command {
+	var watch bool
+	c := &cobra.Command{
+		Use:     "status",
+		Short:   "this node on one screen: pool, chain, daemon, drift, last error",
+		Long:    "Shows this node on one screen. Exit code 1 where something is degraded, with a line that names it.",
+		Example: "  enichainctl status --watch",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			return a.again(c.Context(), watch, func() error { return a.showStatus(c) })
+		},
+	}
+	c.Flags().BoolVar(&watch, "watch", false, "draw it again at each change")
+	return c
+}
+
+// nodeStatus is the JSON form.
+type nodeStatus struct {
+	Node     string          `json:"node"`
+	Instance ipam.InstanceID `json:"instance"`
+	Type     string          `json:"type,omitempty"`
+	Daemon   *daemonStatus   `json:"daemon"`
+	Counts   store.Counts    `json:"counts"`
+	All      int             `json:"addresses"`
+	Target   int             `json:"target"`
+	Waiting  int             `json:"waiting"`
+	Why      *ipam.Why       `json:"why,omitempty"`
+	Degraded []string        `json:"degraded"`
+	drift    []string
+	longest  time.Duration
+}
+
+func (a *app) showStatus(c *cobra.Command) error {
+	s, err := a.state(c.Context())
+	if err != nil {
+		return err
+	}
+	view, err := a.inspect(c.Context())
+	if err != nil {
+		return blind(err, "try again as root")
+	}
+	host, _ := a.host()
+	n := nodeStatus{Node: host, Instance: s.Meta.Instance, Type: s.Meta.Type, Target: s.Meta.Policy.Low, Why: s.Meta.Why, Degraded: []string{}}
+	n.Counts, n.All = sum(s, "")
+	now := a.clock()
+	for _, t := range s.Tickets {
+		if t.Deadline > now.Boot {
+			n.Waiting++
+			n.longest = max(n.longest, since(now, t.Since))
+		}
+	}
+	var silent string
+	if n.Daemon, err = a.daemon(c.Context()); err != nil {
+		if silent = a.heartbeat(); silent == "" {
+			silent = err.Error()
+		}
+		n.Degraded = append(n.Degraded, silent)
+	}
+	n.drift = drift(s, view, now)
+	n.Degraded = append(n.Degraded, n.drift...)
+	for _, r := range eniRows(s, view) {
+		if r.Fault != "" {
+			n.Degraded = append(n.Degraded, fmt.Sprintf("%s: %s", r.ENI.ENI, r.Fault))
+		}
+	}
+	if n.Waiting > 0 && n.longest > 20*time.Second {
+		n.Degraded = append(n.Degraded, fmt.Sprintf("a pod has waited %s for an address", age(n.longest)))
+	}
+	if a.format == "json" {
+		err = a.json(n)
+	} else {
+		a.printStatus(n, silent, s, view)
+		err = nil
+	}
+	if err == nil && len(n.Degraded) > 0 {
+		return errWrong
+	}
+	return err
+}
+
+func (a *app) printStatus(n nodeStatus, silent string, s store.State, view routedveth.View) {
+	daemon := silent
+	list := "not known without enichaind"
+	if d := n.Daemon; d != nil {
+		bus := "bus connected"
+		if !d.Bus.Connected {
+			bus = "bus not connected"
+		}
+		daemon = fmt.Sprintf("enichaind %s up %s    %s", d.Version, age(a.clock().Wall.Sub(d.Started)), bus)
+		list = d.List
+		if list == "" {
+			list = "none installed by enichaind"
+		}
+	}
+	a.printf("node    %s  %s  %s    %s\n", n.Node, n.Instance, n.Type, daemon)
+	a.printf("pool    %s    target %d warm\n", counts(n.Counts, n.All), n.Target)
+	if n.Waiting > 0 {
+		a.printf("wait    %d pods wait for an address, the longest for %s\n", n.Waiting, age(n.longest))
+	}
+	a.printf("chain   %s\n", list)
+	switch {
+	case len(n.drift) > 0:
+		a.printf("kernel  %s\n", strings.Join(n.drift, "; "))
+	default:
+		a.printf("kernel  as it should be: %d interfaces, %d routes to pods\n", len(view.ENIs), len(view.Routes))
+	}
+	if d := n.Daemon; d != nil && d.Agent != nil && d.Agent.Repairs > 0 {
+		a.printf("mended  %d times, last at %s: %s\n", d.Agent.Repairs, a.hour(d.Agent.RepairedAt), d.Agent.LastRepair)
+	}
+	if w := s.Meta.Why; w != nil {
+		retry := ""
+		if w.RetryIn > 0 {
+			retry = fmt.Sprintf(", retry every %d s", w.RetryIn)
+		}
+		a.printf("last    %s %s (%s)%s\n", a.hour(w.Since), w.Text, w.Code, retry)
+	}
+	for _, d := range n.Degraded {
+		a.printf("WRONG   %s\n", d)
+	}
+}
+
+// settling is how long a lease may stand without a route: the next stage of its chain is at work.
+const settling = 10 * time.Second
+
+// drift compares leases with routes to pods. Leases with a reserved gateway belong to plugins that make routes of their
+// own, and those of "#" networks to nobody.
+func drift(s store.State, view routedveth.View, now store.Now) (faults []string) {
+	routed := map[string]bool{}
+	for _, r := range view.Routes {
+		routed[r.Addr.String()] = true
+	}
+	leased := map[string]bool{}
+	for _, l := range s.Leases {
+		for _, x := range l.Addresses {
+			leased[x.String()] = true
+			if len(l.Gateways) == 0 && !strings.HasPrefix(l.Network, "#") && since(now, l.At) > settling && !routed[x.String()] {
+				faults = append(faults, fmt.Sprintf("%s is leased to %s, and no route leads to it", x, who(l.Pod, l.Attachment)))
+			}
+		}
+	}
+	pool := map[string]bool{}
+	for _, x := range s.Addresses {
+		pool[x.Address.String()] = true
+	}
+	for _, r := range view.Routes {
+		if pool[r.Addr.String()] && !leased[r.Addr.String()] {
+			faults = append(faults, fmt.Sprintf("a route leads to %s by %s, and nobody holds it", r.Addr, r.Link))
+		}
+	}
+	return faults
+}

@@ -1,0 +1,291 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/store"
+	"github.com/enichain/enichain/stages"
+)
+
+func (a *app) whyCommand() *cobra.Command {
+	var look time.Duration
+	c := &cobra.Command{
+		Use:     "why POD",
+		Short:   "why this pod has no address (or: why it waited)",
+		Long:    "Says why a pod has no address on this node, from the pool file, the outbox and the flight record.\nPOD is a name, namespace/name, a container id or the beginning of one. Exit code 1 if it is still without.",
+		Example: "  enichainctl why shop/cart-7d9f-x2k4q",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			e, err := a.evidence(c.Context(), args[0], look)
+			if err != nil {
+				return err
+			}
+			return a.showWhy(e)
+		},
+	}
+	c.Flags().DurationVar(&look, "since", time.Hour, "how far to look back")
+	return c
+}
+
+// evidence is all that this node knows of one pod.
+type evidence struct {
+	Asked   string
+	now     store.Now
+	state   store.State
+	lease   *store.Lease
+	ticket  *store.Ticket
+	runs    []run         // of its stages, oldest first
+	records []ipam.Record // of the outbox
+	silent  string        // the agent's silence in words; "" when it lives
+}
+
+func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (evidence, error) {
+	e := evidence{Asked: asked, now: a.clock(), silent: a.heartbeat()}
+	var err error
+	if e.state, err = a.state(ctx); err != nil {
+		return e, err
+	}
+	for _, l := range e.state.Leases {
+		if about(asked, l.Pod, l.Attachment) {
+			e.lease = &l
+		}
+	}
+	for _, t := range e.state.Tickets {
+		if about(asked, t.Pod, t.Attachment) && t.Deadline > e.now.Boot {
+			e.ticket = &t
+		}
+	}
+	runs, err := a.runs(e.now.Wall.Add(-look))
+	if err != nil {
+		return e, err
+	}
+	for _, r := range runs {
+		if about(asked, r.Pod, ipam.Attachment{Network: r.Network, Container: r.Container, IfName: r.IfName}) {
+			e.runs = append(e.runs, r)
+		}
+	}
+	records, err := a.records(ctx)
+	for _, r := range records {
+		if about(asked, r.Pod, ipam.Attachment{Network: r.Network, Container: r.Container, IfName: r.IfName}) {
+			e.records = append(e.records, r)
+		}
+	}
+	return e, err
+}
+
+// about says whether something is of the pod that was asked for.
+func about(asked, pod string, at ipam.Attachment) bool {
+	return pod != "" && samePod(pod, asked) || at.String() == asked || at.Container == asked ||
+		len(asked) >= 6 && strings.HasPrefix(at.Container, asked)
+}
+
+// verdict is what follows from the evidence.
+type verdict struct {
+	Pod     string      `json:"pod"`
+	Head    string      `json:"verdict"`
+	Because string      `json:"because,omitempty"`
+	Do      string      `json:"do,omitempty"`
+	Well    bool        `json:"well"`
+	Story   []happening `json:"story"`
+}
+
+// judge is a table of causes over the evidence, the nearest to the pod first. It looks at nothing else.
+func judge(e evidence) verdict {
+	v := verdict{Pod: e.Asked, Story: e.story()}
+	failed := e.failed()
+	switch {
+	case e.lease != nil && (failed == nil || failed.Stage == "eni-ipam"):
+		v.Well = true
+		v.Head = "has " + e.lease.Addresses[0].String() + " for " + age(since(e.now, e.lease.At))
+		if waited := e.waited(); waited > 0 {
+			v.Head += ", after " + age(waited) + " of waiting"
+			v.Because = "the pool was empty then" + e.whyNot(", ")
+		}
+		if len(e.lease.ENI.Link) == 0 {
+			v.Well, v.Because = false, "its network interface is not attached here any more"
+			v.Do = "delete the pod; its address is lost"
+		}
+	case e.lease != nil:
+		v.Head = fmt.Sprintf("holds %s, but is not wired: %s failed with %s", e.lease.Addresses[0], failed.Stage, failed.Token)
+		v.Because, v.Do = meaning(failed.Token)
+	case e.ticket != nil:
+		v.Head = "has waited " + age(since(e.now, e.ticket.Since)) + " for an address of pool " + e.ticket.Pool
+		v.Because = e.pool(e.ticket.Pool) + e.whyNot("; ")
+		v.Do = e.remedy()
+	case failed != nil && failed.Token == stages.PoolEmpty:
+		v.Head = fmt.Sprintf("no address: %d attempts, the last %s ago", e.attempts(), age(e.now.Wall.Sub(failed.at)))
+		v.Because, v.Do = e.last(e.pool("")+e.whyNot("; ")), e.remedy()
+	case failed != nil:
+		v.Head = fmt.Sprintf("no address: %s failed with %s %s ago", failed.Stage, failed.Token, age(e.now.Wall.Sub(failed.at)))
+		v.Because, v.Do = meaning(failed.Token)
+	case e.deleted():
+		v.Head, v.Because = "was deleted", "its address was given back"
+	default:
+		v.Head = "this node's network was never asked for it"
+		v.Because = "no stage ran for it in the time looked at: it is on another node, not scheduled yet, uses the host's network, or its image is still being pulled"
+		v.Do = "kubectl describe pod; or look further back with --since"
+	}
+	return v
+}
+
+// failed is the last run of an ADD that failed and was not followed by one of the same stage that did not.
+func (e evidence) failed() *run {
+	var last *run
+	for i, r := range e.runs {
+		switch {
+		case r.Command != "ADD":
+		case r.Token != "":
+			last = &e.runs[i]
+		case last != nil && last.Stage == r.Stage:
+			last = nil
+		}
+	}
+	return last
+}
+
+func (e evidence) attempts() (n int) {
+	for _, r := range e.runs {
+		if r.Command == "ADD" && r.Stage == "eni-ipam" {
+			n++
+		}
+	}
+	return n
+}
+
+func (e evidence) waited() time.Duration {
+	for _, r := range slices.Backward(e.runs) {
+		if r.Command == "ADD" && r.Stage == "eni-ipam" && r.Token == "" {
+			return time.Duration(r.Wait) * time.Microsecond
+		}
+	}
+	return 0
+}
+
+func (e evidence) deleted() bool {
+	return slices.ContainsFunc(e.runs, func(r run) bool { return r.Command == "DEL" }) ||
+		slices.ContainsFunc(e.records, func(r ipam.Record) bool { return r.Verb == ipam.PodDeleted })
+}
+
+// last is the stage's own word, which the outbox keeps until it is published; else what can be said now.
+func (e evidence) last(now string) string {
+	for _, r := range slices.Backward(e.records) {
+		if r.Verb == ipam.PodGaveUp && r.Cause != "" {
+			return strings.TrimPrefix(r.Cause, string(stages.PoolEmpty)+" ")
+		}
+	}
+	return now
+}
+
+// pool is how the pool stands.
+func (e evidence) pool(name string) string {
+	c, all := sum(e.state, name)
+	return "the pool holds " + counts(c, all)
+}
+
+// whyNot is what keeps the pool from growing, if anybody said so.
+func (e evidence) whyNot(before string) string {
+	switch w := e.state.Meta.Why; {
+	case e.silent != "":
+		return before + e.silent
+	case w != nil && w.Text != "":
+		return before + w.Text
+	case w != nil:
+		return before + w.Code
+	}
+	return ""
+}
+
+func (e evidence) remedy() string {
+	w := e.state.Meta.Why
+	switch {
+	case e.silent != "":
+		return "systemctl restart enichaind"
+	case w == nil:
+		return "wait: the reconciler was asked for more; see  enichainctl events"
+	case w.Code == ipam.WhyInstanceLimit:
+		return "use a larger instance type, or fewer pods per node"
+	case w.Code == ipam.WhyPoolLimit:
+		return "raise the pool's maximum, or enis.max"
+	case strings.HasPrefix(w.Code, "InsufficientFreeAddresses"):
+		return "add a subnet to the pool for this zone, or lower its warm target"
+	case strings.HasPrefix(w.Code, "Unauthorized"), strings.Contains(w.Code, "AccessDenied"):
+		return "give the reconciler's role the EC2 action that is named"
+	case strings.HasPrefix(w.Code, "RequestLimitExceeded"), strings.Contains(w.Code, "Throttl"):
+		return "wait, or find who else in the account calls EC2 this often"
+	}
+	return "see what EC2 said:  enichainctl events --type 'eni.*'"
+}
+
+// meaning of an error token of a stage, and what to do about it.
+func meaning(t stages.Token) (because, do string) {
+	switch t {
+	case stages.Config, stages.NoPrevResult, stages.Version, stages.PrevResult:
+		return "the list of stages is not right", "enichainctl chain lint; the pod's event has the stage's words"
+	case stages.Env:
+		return "the runtime called the stage in a way it cannot work with", "look into the pod's event"
+	case stages.PoolNotReady:
+		return "there was no pool file of this boot yet", "is enichaind running?  systemctl status enichaind"
+	case stages.PoolLocked:
+		return "another process sat on the pool file's lock", "the pod's event names its pid"
+	case stages.PoolSchema:
+		return "the pool file is of another version", "install stages and enichaind of one version"
+	case stages.PoolDamaged:
+		return "the pool file is damaged", "restart enichaind: it rebuilds it"
+	case stages.ENINotReady:
+		return "the network interface of its address is not usable in the kernel", "enichainctl enis"
+	case stages.IfNameTaken:
+		return "the container has an interface of that name already", "two lists or stages make the same interface"
+	case stages.PortTaken:
+		return "another pod holds the host port", "enichainctl leases; change the port"
+	case stages.Delegated:
+		return "a plugin that the stage calls failed", "the pod's event has its words"
+	case stages.Kernel:
+		return "the kernel refused", "the pod's event has its words"
+	}
+	return "the stage failed with " + string(t), "the pod's event has its words"
+}
+
+func (e evidence) story() []happening {
+	all := []happening{}
+	for _, r := range e.runs {
+		all = append(all, runHappening(r))
+	}
+	for _, r := range e.records {
+		all = append(all, eventHappening(r, "outbox"))
+	}
+	slices.SortStableFunc(all, func(x, y happening) int { return x.At.Compare(y.At) })
+	return all[max(0, len(all)-20):]
+}
+
+func (a *app) showWhy(e evidence) error {
+	v := judge(e)
+	var err error
+	if a.format == "json" {
+		err = a.json(v)
+	} else {
+		a.printf("%s: %s\n", v.Pod, v.Head)
+		if len(v.Story) > 0 {
+			a.printf("\n")
+		}
+		for _, h := range v.Story {
+			a.printf("  %s  %-18s  %s\n", a.hour(h.At), h.What, h.Text)
+		}
+		if v.Because != "" {
+			a.printf("\nbecause   %s\n", v.Because)
+		}
+		if v.Do != "" {
+			a.printf("do        %s\n", v.Do)
+		}
+	}
+	if err == nil && !v.Well {
+		return errWrong
+	}
+	return err
+}
