@@ -148,18 +148,25 @@ func (d *demo) sh(ctx context.Context, machine, line string) (string, error) {
 	return d.in(ctx, machine, "sh", "-c", line)
 }
 
-// pool reads a node's pool file.
-func (d *demo) pool(ctx context.Context, node string) (poolView, error) {
+// inside runs a verb of insideCommand in a machine and reads its answer.
+func (d *demo) inside(ctx context.Context, machine, verb string, answer any) error {
 	self, err := os.Executable()
 	if err != nil {
-		return poolView{}, err
+		return err
 	}
-	out, err := d.in(ctx, node, self, "__inside", "pool", node)
+	out, err := d.in(ctx, machine, self, "__inside", verb, machine)
 	if err != nil {
-		return poolView{}, err
+		return err
 	}
-	var p poolView
-	return p, json.Unmarshal([]byte(out), &p)
+	if err := json.Unmarshal([]byte(out), answer); err != nil {
+		return fmt.Errorf("cannot read the %s of %s: %w", verb, machine, err)
+	}
+	return nil
+}
+
+// pool reads a node's pool file.
+func (d *demo) pool(ctx context.Context, node string) (p poolView, err error) {
+	return p, d.inside(ctx, node, "pool", &p)
 }
 
 // nodeLine draws one node's pool.
@@ -172,7 +179,7 @@ func (d *demo) nodeLine(ctx context.Context, node string) error {
 	if err != nil {
 		return err
 	}
-	d.say("%s  %s  %-14s  %s", n.Name, n.Type, n.Address, p.picture(slotsOf(n.Type)))
+	d.say("%s  %-9s  %-14s  %s", n.Name, n.Type, n.Address, p.picture(slotsOf(n.Type)))
 	return nil
 }
 

@@ -103,21 +103,20 @@ func because(err error) string {
 	return ": " + err.Error()
 }
 
-// remember notes what each node's kernel looks like with no pod on it. The first pod has been and gone by now on
-// node-1, so the stages' own tables are there.
+// remember notes what each node's kernel looks like with no pod on it. A pod with a host port has been and gone by
+// then, so that the stages' own tables are there, and empty.
 func (d *demo) remember(ctx context.Context) error {
-	if _, err := d.addOne(ctx, "first", podOptions{node: "node-2"}); err != nil {
-		return err
-	}
-	if _, err := onNodes(ctx, d.state, d.view, "del", []podOrder{{Node: "node-2", Namespace: "default", Name: "first"}}); err != nil {
-		return err
-	}
 	for _, n := range d.view.byRole(roleNode) {
-		text, err := d.kernel(ctx, n.Name)
-		if err != nil {
+		if _, err := d.addOne(ctx, "first", podOptions{node: n.Name, ports: []string{"8080:80"}}); err != nil {
 			return err
 		}
-		d.before[n.Name] = text
+		results, err := onNodes(ctx, d.state, d.view, "del", []podOrder{{Node: n.Name, Namespace: "default", Name: "first"}})
+		if err := errorOr(err, firstFailure(results)); err != nil {
+			return err
+		}
+		if d.before[n.Name], err = d.kernel(ctx, n.Name); err != nil {
+			return err
+		}
 	}
 	return nil
 }

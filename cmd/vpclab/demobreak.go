@@ -32,52 +32,57 @@ func (d *demo) deadDaemons(ctx context.Context) error {
 	if err := d.mend(ctx); err != nil {
 		return err
 	}
-	took, ok, err := d.eventually(ctx, time.Minute, func() (bool, error) {
-		v, err := labView(ctx, d.state)
-		for _, n := range v.Nodes {
-			if n.Daemon == "down" || n.Daemon == "killed" {
-				return false, err
-			}
-		}
-		return true, err
-	})
-	d.check(ok, "all daemons are back after %s", took.Round(10*time.Millisecond))
+	took, ok, err := d.eventually(ctx, time.Minute, func() (bool, error) { return d.atWork(ctx), nil })
+	d.check(ok, "all daemons are back, agents on the bus and a reconciler in charge, after %s", took.Round(10*time.Millisecond))
 	return err
 }
 
-// flushedRules deletes every routing rule, as restarting network services do.
-func (d *demo) flushedRules(ctx context.Context) error {
-	d.chapter("Accident: ip rule flush, as a restarting networkd does", "vpclab fault set flush node-1=rules")
-	rules := func() (string, error) { return d.sh(ctx, "node-1", "ip rule") }
-	// The daemons have just come back: the base stands once both agree that nothing is to be done.
-	if _, _, err := d.eventually(ctx, 20*time.Second, func() (bool, error) {
-		text, err := rules()
-		return strings.Count(text, "enichain") >= 3, err
-	}); err != nil {
-		return err
+// atWork tells whether every agent is on the bus and the reconciler leads.
+func (d *demo) atWork(ctx context.Context) bool {
+	for _, n := range append(d.view.byRole(roleNode), d.view.byRole(roleControl)...) {
+		var s statusOf
+		if d.inside(ctx, n.Name, "status", &s) != nil {
+			return false
+		}
+		if s.Agent != nil && !s.Agent.Connected || s.Reconciler != nil && !s.Reconciler.Leading {
+			return false
+		}
 	}
-	before, err := rules()
+	return true
+}
+
+// flushedRules deletes every routing rule, main and default with them, as restarting network services do.
+func (d *demo) flushedRules(ctx context.Context) error {
+	d.chapter("Accident: ip rule flush, as a restarting networkd does", "vpclab exec node-1 -- ip rule flush")
+	before, err := d.sh(ctx, "node-1", "ip rule")
 	if err != nil {
 		return err
 	}
-	if err := d.fault(ctx, faultFlush, "node-1=rules"); err != nil {
+	began := time.Now()
+	left, err := d.sh(ctx, "node-1", "ip rule flush; ip rule")
+	if err != nil {
 		return err
 	}
-	after := before
-	took, mended, err := d.eventually(ctx, 10*time.Second, func() (bool, error) {
-		text, err := rules()
-		after = text
-		return text == before, err
+	after := ""
+	_, mended, err := d.eventually(ctx, 10*time.Second, func() (bool, error) {
+		after, err = d.sh(ctx, "node-1", "ip rule")
+		return after == before, err
 	})
 	if err != nil {
 		return err
 	}
-	d.check(mended, "%d rules were there, all %d are back after %s", strings.Count(before, "\n")+1, strings.Count(after, "\n")+1, took.Round(time.Millisecond))
+	d.check(mended && len(lines(left)) < len(lines(before)), "%d rules before, %d right after the flush, %d again %s later", len(lines(before)),
+		len(lines(left)), len(lines(after)), time.Since(began).Round(time.Millisecond))
 	pods, err := d.pods(ctx)
 	if err != nil {
 		return err
 	}
 	return d.askAll(ctx, []questionOf{{"node-1/shop", "http://" + pods["far"].address(), "far on node-2", pods["shop"].address(), "far"}})
+}
+
+// lines of a text, empty ones apart.
+func lines(text string) []string {
+	return slices.DeleteFunc(strings.Split(text, "\n"), func(line string) bool { return strings.TrimSpace(line) == "" })
 }
 
 // fullSubnet asks for more pods than are left, in a subnet without a free address.
@@ -112,7 +117,29 @@ func (d *demo) fullSubnet(ctx context.Context) error {
 	full := strings.Contains(said, "POOL_EMPTY") && strings.Contains(said, "subnet-") && strings.Contains(said, "10.110.20.0/24")
 	d.check(ran == p.free(), "%d pods run, with the addresses that were there", ran)
 	d.check(full, "the error names the subnet")
-	return d.mend(ctx)
+	if err := d.remove(ctx, "late"); err != nil {
+		return err
+	}
+	_, back, err := d.eventually(ctx, time.Minute, func() (bool, error) {
+		p, err := d.pool(ctx, "node-2")
+		return p.free() >= 4, err
+	})
+	d.check(back, "as soon as other pods end, their addresses are there, after 5 s of cooling")
+	return errorOr(err, d.mend(ctx))
+}
+
+// remove ends the pods that a name means.
+func (d *demo) remove(ctx context.Context, name string) error {
+	pods, err := listPods(ctx, d.state, d.view)
+	if err != nil {
+		return err
+	}
+	orders, err := chosen(pods, []string{name}, "", false)
+	if err != nil {
+		return err
+	}
+	results, err := onNodes(ctx, d.state, d.view, "del", orders)
+	return errorOr(err, firstFailure(results))
 }
 
 // variant writes the flagship list with one thing changed.
@@ -134,11 +161,7 @@ func (d *demo) otherStage(ctx context.Context) error {
 	}
 	p, err := d.addOne(ctx, "swapped", podOptions{node: "node-2", ports: []string{"8082:80"}, list: list})
 	if err != nil {
-		// The subnet has just got room again: a second sandbox, as kubelet would make.
-		d.say("first try: %v", err)
-		if p, err = d.addOne(ctx, "swapped", podOptions{node: "node-2", ports: []string{"8082:80"}, list: list}); err != nil {
-			return err
-		}
+		return err
 	}
 	node, err := d.view.node("node-2")
 	if err != nil {

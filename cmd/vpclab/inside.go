@@ -33,8 +33,11 @@ const recordDir = "/run/vpclab/pods"
 // results go to standard output.
 func insideCommand() *cobra.Command {
 	return &cobra.Command{Use: "__inside VERB NODE", Args: cobra.ExactArgs(2), RunE: func(c *cobra.Command, args []string) error {
-		if args[0] == "pool" {
+		switch args[0] {
+		case "pool":
 			return writePool(c.Context())
+		case "status":
+			return writeStatus(c.Context())
 		}
 		var orders []podOrder
 		if err := json.NewDecoder(os.Stdin).Decode(&orders); err != nil {

@@ -62,8 +62,17 @@ hosts:
   - { name: vpc-host, type: t3.small, subnet: subnet-b }
 `
 
-// demoLab is twoNodes in a hurry: what takes minutes on a cluster, so that it does not swing, takes seconds here.
-const demoLab = twoNodes + `
+// demoLab is like twoNodes, in a hurry: what takes minutes on a cluster, so that it does not swing, takes seconds here.
+const demoLab = `
+vpc: 10.110.0.0/16
+subnets:
+  - { name: subnet-a, cidr: 10.110.10.0/24, zone: lab-1a }
+  - { name: subnet-b, cidr: 10.110.20.0/24, zone: lab-1b }
+nodes:
+  - { name: node-1, type: t3.medium, subnet: subnet-a }
+  - { name: node-2, type: m5.large, subnet: subnet-b }
+hosts:
+  - { name: vpc-host, type: t3.small, subnet: subnet-b }
 enichaind:
   pools:
     - name: default

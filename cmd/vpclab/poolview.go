@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/enichain/enichain/ipam/store"
 )
@@ -72,6 +76,31 @@ func (p poolView) picture(slots int) string {
 		parts = append(parts, fmt.Sprintf("%s P%s%s", e.Link, glyphs, strings.Repeat("·", max(empty, 0))))
 	}
 	return strings.Join(parts, "  ")
+}
+
+// statusOf is what the demo looks at in a daemon's own status.
+type statusOf struct {
+	Agent      *struct{ Connected bool }
+	Reconciler *struct{ Leading bool }
+}
+
+// writeStatus answers the verb status of insideCommand: what the machine's daemon says of itself.
+func writeStatus(ctx context.Context) error {
+	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", "/run/enichain/enichaind.sock")
+		}}}
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://enichaind/v1/status", nil)
+	if err != nil {
+		return err
+	}
+	answer, err := client.Do(r)
+	if err != nil {
+		return fmt.Errorf("cannot ask enichaind: %w", err)
+	}
+	defer answer.Body.Close()
+	_, err = io.Copy(os.Stdout, answer.Body)
+	return err
 }
 
 // writePool answers the verb pool of insideCommand.
