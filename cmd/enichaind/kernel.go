@@ -114,6 +114,11 @@ func (kernel) Inspect(ctx context.Context) (agent.View, error) {
 	return out, nil
 }
 
+func forgetFlows(ctx context.Context, addresses []netip.Addr) error {
+	_, err := routedveth.ForgetFlows(ctx, addresses)
+	return err
+}
+
 // Sweep deletes what DEL left severed.
 func (kernel) Sweep(ctx context.Context) (int, error) {
 	removed, err := routedveth.Sweep(ctx)

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"path/filepath"
 
 	crand "crypto/rand"
@@ -31,6 +32,9 @@ type Config struct {
 
 	Bus    Bus
 	Kernel Kernel
+	// ForgetFlows ends what the kernel remembers of connections with addresses that are about to be free again; nil =
+	// nobody can. An error is told and holds nothing up.
+	ForgetFlows func(ctx context.Context, addresses []netip.Addr) error
 	// Watch reports changes of the kernel's state; default WatchKernel, in the process's network namespace.
 	Watch func(ctx context.Context, f func(Wake)) error
 	// WatchFolder calls f with the names of files that changed in a folder; default inotify(7).

@@ -20,6 +20,7 @@ type Options struct {
 	Resync     time.Duration   // how often links, leases and kernel are compared with nothing happening; default 30 s
 	Settle     time.Duration   // how long the kernel must be quiet before it is repaired; default 20 ms
 	Grace      time.Duration   // how long a lease's network namespace is gone before the lease ends; default 2 min (as i4)
+	Bus        string          // the bus's name for people; "" where it is in this process
 	NoRepair   bool            // leave the kernel's state to others
 }
 
@@ -55,6 +56,7 @@ type Core struct {
 	stored    retry // after a transaction that failed
 	ledger    ledgerState
 	publish   publishState
+	mute      muteState
 	floor     floor
 	links     linkState
 	fences    fenceState
@@ -118,7 +120,7 @@ func (c *Core) Step(now Now, in Input) []Effect {
 func (c *Core) Deadline() ipam.Instant {
 	next := ipam.Instant(0)
 	for _, at := range []ipam.Instant{
-		c.looks.at, c.supplyAt(), c.tickAt(), c.publishAt(), c.floorAt(), c.linksAt(), c.mendAt(), c.survey.at,
+		c.looks.at, c.supplyAt(), c.tickAt(), c.publishAt(), c.floorAt(), c.linksAt(), c.mendAt(), c.survey.at, c.muteAt(),
 		c.ledger.failed.next(c.now), c.stored.next(c.now), c.publish.drain.next(c.now),
 	} {
 		if at != 0 && (next == 0 || at < next) {
@@ -167,6 +169,7 @@ func (c *Core) decide() {
 	c.decideLook()
 	c.decideSupply()
 	c.decideHint()
+	c.decideMute()
 	c.decideLinks()
 	c.decideProof()
 	c.decideTick()

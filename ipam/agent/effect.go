@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"time"
+
 	"github.com/enichain/enichain/ipam"
 )
 
@@ -16,6 +18,7 @@ type Effect struct {
 	Tick        bool          `json:"tick,omitempty"`        // time has passed: cooling, held, tickets
 	Release     *Release      `json:"release,omitempty"`     // end leases of dead pods
 	Hint        *Hint         `json:"hint,omitempty"`        // write a changed hint into the pool file
+	Mute        *Mute         `json:"mute,omitempty"`        // write down whether the bus can be reached, for people
 	Append      []ipam.Record `json:"append,omitempty"`      // records of the agent's own, for the outbox
 	Acknowledge uint64        `json:"acknowledge,omitempty"` // the outbox is published up to this record
 
@@ -53,6 +56,11 @@ type Fence struct {
 // Repair is of the whole base with these ENIs in it: all whose links are there, and at least one.
 type Repair struct {
 	ENIs []ENI `json:"enis,omitempty"`
+}
+
+// Mute says since when the bus cannot be reached; the zero time: it can.
+type Mute struct {
+	Since time.Time `json:"since"`
 }
 
 // Release ends the leases of attachments, as a DEL that never came would have.

@@ -51,17 +51,34 @@ func (s *Shell) doPool(ctx context.Context, e Effect) *Pool {
 		if err != nil { // nothing ripens that might be in use
 			return &Pool{Done: Done{What: "tick"}, Err: fmt.Sprintf("cannot look into the kernel: %v", err)}
 		}
+		s.forgetFlows(ctx, now)
 		return s.file.tick(ctx, now, view.InUse())
 	case e.Release != nil:
 		return s.file.release(ctx, now, *e.Release)
 	case e.Hint != nil:
 		return s.file.hint(ctx, now, *e.Hint)
+	case e.Mute != nil:
+		return s.file.mute(ctx, now, e.Mute.Since, s.config.Options.Bus)
 	case e.Append != nil:
 		return s.file.append(ctx, now, e.Append)
 	case e.Acknowledge != 0:
 		return s.file.acknowledge(ctx, now, e.Acknowledge)
 	}
 	return nil
+}
+
+// forgetFlows is for the addresses that the next tick turns free: by now nothing leads to the old pod.
+func (s *Shell) forgetFlows(ctx context.Context, now Now) {
+	if s.config.ForgetFlows == nil {
+		return
+	}
+	ripe, err := s.file.ripe(ctx, now)
+	if err == nil && len(ripe) > 0 {
+		err = s.config.ForgetFlows(ctx, ripe)
+	}
+	if err != nil { // a pod without an address is worse than one that hears its predecessor's peers
+		s.say("warn", err.Error())
+	}
 }
 
 func (s *Shell) doKernel(ctx context.Context, e Effect) *Input {

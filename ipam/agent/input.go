@@ -2,6 +2,7 @@ package agent
 
 import (
 	"net/netip"
+	"time"
 
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
@@ -67,6 +68,7 @@ type Pool struct {
 	Unproven uint64       `json:"unproven,omitempty"`
 	Risen    uint64       `json:"risen,omitempty"`
 	Next     ipam.Instant `json:"next,omitempty"`   // when Tick next has something to do; 0 = never
+	Mute     time.Time    `json:"mute,omitzero"`    // since when people are told that the bus cannot be reached
 	Outbox   int          `json:"outbox,omitempty"` // records that nobody has published
 	Done     Done         `json:"done"`
 	Err      string       `json:"err,omitempty"` // the transaction failed: all but Done.What is empty

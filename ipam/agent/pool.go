@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
@@ -32,6 +33,9 @@ func (p *poolFile) read(tx *store.Tx, now Now, fresh bool) Pool {
 	}
 	if hold := tx.Meta().Hold; hold != nil && hold.S1 == 0 {
 		out.HoldAll = true
+	}
+	if m := tx.Meta().Mute; m != nil {
+		out.Mute = m.Since
 	}
 	if fresh {
 		p.enis = p.enis[:0:0]
@@ -170,6 +174,12 @@ func (p *poolFile) tick(ctx context.Context, now Now, inUse map[netip.Addr]bool)
 	})
 }
 
+func (p *poolFile) ripe(ctx context.Context, now Now) (ripe []netip.Addr, err error) {
+	err = p.store.View(ctx, func(tx *store.Tx) error { ripe = tx.Ripe(now); return nil })
+	p.judge(err)
+	return ripe, err
+}
+
 func (p *poolFile) release(ctx context.Context, now Now, r Release) *Pool {
 	return p.run(ctx, now, "release", true, func(tx *store.Tx, _ *Done) error {
 		for _, a := range r.Attachments {
@@ -182,6 +192,17 @@ func (p *poolFile) release(ctx context.Context, now Now, r Release) *Pool {
 func (p *poolFile) hint(ctx context.Context, now Now, h Hint) *Pool {
 	return p.run(ctx, now, "hint", true, func(tx *store.Tx, _ *Done) error {
 		tx.SetHint(h.MaxPods, h.Unschedulable)
+		return nil
+	})
+}
+
+func (p *poolFile) mute(ctx context.Context, now Now, since time.Time, bus string) *Pool {
+	return p.run(ctx, now, "mute", true, func(tx *store.Tx, _ *Done) error {
+		if since.IsZero() {
+			tx.SetMute(nil)
+		} else {
+			tx.SetMute(&store.Mute{Since: since, Bus: bus})
+		}
 		return nil
 	})
 }

@@ -78,6 +78,8 @@ type EmptyError struct {
 	NextCool ipam.Instant // when the next cooling address ends its time; 0 = none cools
 	Why      *ipam.Why    // what keeps the pool from growing, as last told by the reconciler
 	Supplied bool         // any supply was ever accepted
+	Heard    time.Time    // when the last one was; wall clock, for people
+	Mute     *Mute        // the agent cannot reach the bus
 }
 
 func (e *EmptyError) Error() string {

@@ -154,6 +154,11 @@ func (t *Tx) take(now Now, r LeaseRequest, e *ENI, got []*Address) Lease {
 		n = len(r.Want)
 	}
 	l := Lease{Attachment: r.Attachment, Pool: r.Pool, ENIID: e.ENI, Netns: r.Netns, Pod: r.Pod, At: now.Boot, Wall: now.Wall}
+	for _, a := range got[:n] {
+		if a.State == ipam.Cooling {
+			l.Cooled = append(l.Cooled, a.Address)
+		}
+	}
 	l.Addresses = t.bind(got[:n], r.Attachment)
 	if r.Gateway {
 		l.Gateways = t.gateways(now, r, e, got[n:])
@@ -190,7 +195,8 @@ func (t *Tx) gateways(now Now, r LeaseRequest, e *ENI, fresh []*Address) []netip
 }
 
 func (t *Tx) empty(now Now, r LeaseRequest, eligible []*ENI, ahead int) *EmptyError {
-	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway, ENIs: len(eligible), Ahead: ahead, Why: t.meta.Why, Supplied: t.meta.Supplied}
+	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway, ENIs: len(eligible), Ahead: ahead, Why: t.meta.Why,
+		Supplied: t.meta.Supplied, Heard: t.meta.Heard, Mute: t.meta.Mute}
 	for _, n := range t.ranked() {
 		switch {
 		case n.Pool != r.Pool:

@@ -41,6 +41,13 @@ func (t *Tx) SetHint(maxPods int, unschedulable bool) {
 	t.bump()
 }
 
+// SetMute writes down that the agent cannot reach the bus, or, with nil, that it can. It is for people only: a snapshot
+// does not say it.
+func (t *Tx) SetMute(m *Mute) {
+	t.meta.Mute = m
+	t.dirty = true
+}
+
 // State is the whole pool, for people and tests.
 type State struct {
 	Meta      Meta

@@ -20,7 +20,7 @@ func (t *Tx) Accept(now Now, s ipam.Supply) (refused []Refusal, changed bool, er
 	before := t.fingerprint()
 	m := &t.meta
 	m.Seen, m.Basis, m.Supplied = ipam.Seen{Epoch: s.Epoch, Rev: s.Rev}, s.Basis.Seq, true
-	m.VPC, m.Policy, m.Why = s.VPC, s.Policy, s.Why
+	m.VPC, m.Policy, m.Why, m.Heard = s.VPC, s.Policy, s.Why, now.Wall
 	if s.First {
 		m.Hold = nil
 	}

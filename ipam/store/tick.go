@@ -31,8 +31,8 @@ func (t *Tx) Tick(now Now, inUse func(netip.Addr) bool) error {
 	return t.err
 }
 
-func (t *Tx) cooled(now Now, inUse func(netip.Addr) bool) {
-	var due []netip.Addr
+// Ripe are the addresses whose cooling is over, which the next Tick turns free unless the kernel has them in use.
+func (t *Tx) Ripe(now Now) (due []netip.Addr) {
 	t.each(bucketCooling, nil, func(k, _ []byte) bool {
 		if ipam.Instant(be(k)) > now.Boot {
 			return false
@@ -42,7 +42,11 @@ func (t *Tx) cooled(now Now, inUse func(netip.Addr) bool) {
 		}
 		return true
 	})
-	for _, addr := range due {
+	return due
+}
+
+func (t *Tx) cooled(now Now, inUse func(netip.Addr) bool) {
+	for _, addr := range t.Ripe(now) {
 		a, ok := t.address(addr)
 		switch {
 		case !ok:

@@ -41,6 +41,8 @@ type Meta struct {
 	VPC           []netip.Prefix
 	Policy        ipam.NodePolicy
 	Why           *ipam.Why `json:",omitempty"`
+	Heard         time.Time `json:",omitzero"`  // wall clock, for people: when a supply was last accepted
+	Mute          *Mute     `json:",omitempty"` // the agent cannot reach the bus
 	// Hold stands for a held record of every address that has none of its own (protocol A4): set when a file is made
 	// without knowledge of an earlier one, and raised when a held record is dropped because nobody lists the address.
 	Hold *Hold `json:",omitempty"`
@@ -51,6 +53,12 @@ type Meta struct {
 	Commits    uint64 // committed transactions
 	Chance     uint64 // rises when one who waits may have become servable
 	Created    time.Time
+}
+
+// Mute says that nobody hears the agent; for people.
+type Mute struct {
+	Since time.Time // wall clock
+	Bus   string    // its name; "" where it is in the agent's own process
 }
 
 // Hold is the way back of an address, step by step (protocol A4).
@@ -146,6 +154,7 @@ type Lease struct {
 	ENI      ENI            `json:"-"` // the interface behind the addresses, now; zero for a rebuilt lease without supply
 	VPC      []netip.Prefix `json:"-"`
 	Repeated bool           `json:"-"` // it was there before this call
+	Cooled   []netip.Addr   `json:"-"` // of Addresses, those that came out of cooling by this call: no Tick saw them
 }
 
 // Ticket is a place in the queue of those who wait for an address.

@@ -9,6 +9,8 @@ import (
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/internal/conntrack"
+	"github.com/enichain/enichain/stages/internal/nfnl"
 )
 
 // Add leases addresses, or gives those that the attachment holds already. Where the pool is empty it takes a ticket and
@@ -73,7 +75,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 	if q.conf.Wait == 0 {
 		return l, q.emptyHanded()
 	}
-	if agentState(agentLock(q.conf.PoolFile)) != agentWell {
+	if hopeless(agentLock(q.conf.PoolFile)) {
 		return l, q.emptyHanded()
 	}
 	bell, err := q.file.Bell() // before the second look: what comes after that is heard
@@ -90,7 +92,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 			return l, err
 		}
 		now := q.stage.now()
-		if now.Boot >= deadline || ctx.Err() != nil || agentState(agentLock(q.conf.PoolFile)) != agentWell {
+		if now.Boot >= deadline || ctx.Err() != nil || hopeless(agentLock(q.conf.PoolFile)) {
 			return l, q.giveUp()
 		}
 		until := min(deadline, now.After(liveness))
@@ -128,7 +130,23 @@ func (q *queue) try(ctx context.Context, deadline ipam.Instant) (l store.Lease, 
 	case err != nil:
 		return l, fault(err, whom(q.r))
 	}
+	q.forgetFlows(l)
 	return l, nil
+}
+
+// forgetFlows does for addresses fresh out of their cooling what the agent does where it lives: whoever still sends to
+// the old pod by a translation that the kernel remembers must not reach the new one. It fails without a word: a pod
+// with an address is better than none.
+func (q *queue) forgetFlows(l store.Lease) {
+	if len(l.Cooled) == 0 {
+		return
+	}
+	c, err := nfnl.Open()
+	if err != nil {
+		return
+	}
+	defer c.Close()
+	_, _ = conntrack.ForgetAddresses(c, l.Cooled)
 }
 
 // listen returns when the pool has changed in a way that may matter here, or when the time is over.

@@ -21,13 +21,13 @@ type agentIs int
 
 const (
 	agentWell    agentIs = iota
+	agentAway            // nobody holds the lock, but for no longer than a restart takes
 	agentAbsent          // it was never here
 	agentDead            // nobody holds the lock, and for longer than a restart takes
 	agentHanging         // the lock is held and not touched
 )
 
-// agentState reads the agent's lock file: held as long as the process lives, touched every 30 s as long as it works. An
-// agent that is being restarted is given the time for it.
+// agentState reads the agent's lock file: held as long as the process lives, touched every 30 s as long as it works.
 func agentState(path string) agentIs {
 	f, err := os.Open(path)
 	if err != nil {
@@ -35,13 +35,24 @@ func agentState(path string) agentIs {
 	}
 	defer f.Close()
 	info, err := f.Stat()
-	if err != nil || time.Since(info.ModTime()) < silence {
+	fresh := err != nil || time.Since(info.ModTime()) < silence
+	held := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) != nil
+	switch {
+	case held && fresh:
 		return agentWell
+	case held:
+		return agentHanging
+	case fresh:
+		return agentAway
 	}
-	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
-		return agentDead
-	}
-	return agentHanging
+	return agentDead
+}
+
+// hopeless is true when nobody will fill the pool while this ADD could wait for it. An agent that is being restarted is
+// given the time for it.
+func hopeless(path string) bool {
+	a := agentState(path)
+	return a != agentWell && a != agentAway
 }
 
 // emptyHanded is the error of an ADD without an address: what for whom, numbers, cause and since when, next try. It
@@ -87,6 +98,8 @@ func (q *queue) cause() (cause, next string) {
 	next = "the runtime tries again"
 	path := agentLock(q.conf.PoolFile)
 	switch agentState(path) {
+	case agentAway:
+		return "enichaind does not run, last seen at " + since(path) + ", so that nobody fills the pool", next
 	case agentAbsent:
 		return "enichaind does not run on this node, so that nobody fills the pool", "start it"
 	case agentDead:
@@ -95,6 +108,13 @@ func (q *queue) cause() (cause, next string) {
 		return "enichaind hangs since " + since(path), "restart it"
 	}
 	switch {
+	case e.Mute != nil:
+		cause = "enichaind cannot reach the bus"
+		if e.Mute.Bus != "" {
+			cause += " " + e.Mute.Bus
+		}
+		cause += " since " + e.Mute.Since.Local().Format(time.TimeOnly)
+		next = "it goes on trying; next try in 10 s at most, or when any pod here ends"
 	case !e.Supplied:
 		cause = "the reconciler has not said yet what this node has"
 	case e.ENIs == 0 && e.Counts.Leased+e.Counts.Pending == 0 && len(e.Others) > 0:
@@ -112,6 +132,11 @@ func (q *queue) cause() (cause, next string) {
 		}
 	default:
 		cause = "the reconciler was asked for more and has not answered yet"
+		if e.Heard.IsZero() {
+			break
+		}
+		cause += "; its last word came at " + e.Heard.Local().Format(time.TimeOnly)
+		next = "it is asked again within a minute, or when any pod here ends"
 	}
 	return cause, next
 }

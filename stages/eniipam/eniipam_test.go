@@ -14,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/ipam/store/storetest"
@@ -36,7 +38,7 @@ func newNode(t *testing.T, enis ...ipam.SuppliedENI) *node {
 	return &node{Pool: p, stage: eniipam.Stage{Boot: storetest.Boot, InUse: func(netip.Addr) bool { return false }}}
 }
 
-// agentLives makes the agent's lock file, as fresh as a heartbeat of age ago.
+// agentLives makes the agent's lock file, as fresh as a heartbeat of age ago; it is held by an agent of age 0.
 func (n *node) agentLives(age time.Duration) {
 	n.T.Helper()
 	path := filepath.Join(filepath.Dir(n.Path()), "agent.lock")
@@ -45,6 +47,17 @@ func (n *node) agentLives(age time.Duration) {
 	}
 	at := time.Now().Add(-age)
 	if err := os.Chtimes(path, at, at); err != nil {
+		n.T.Fatal(err)
+	}
+	if age != 0 {
+		return
+	}
+	lock, err := os.Open(path)
+	if err != nil {
+		n.T.Fatal(err)
+	}
+	n.T.Cleanup(func() { lock.Close() })
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
 		n.T.Fatal(err)
 	}
 }

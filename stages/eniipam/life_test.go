@@ -110,8 +110,20 @@ func TestEmptyPoolSaysWhy(t *testing.T) {
 	if msg := try(); !strings.HasPrefix(msg, head+"enichaind has not run since ") {
 		t.Error("dead:", msg)
 	}
+	n.agentLives(time.Second)
+	if msg := try(); !strings.HasPrefix(msg, head+"enichaind does not run, last seen at ") {
+		t.Error("down a second ago:", msg)
+	}
 	n.agentLives(0)
-	want(t, "no answer", head+"the reconciler was asked for more and has not answered yet; the runtime tries again", try())
+	want(t, "no answer", head+"the reconciler was asked for more and has not answered yet; its last word came at "+n.Now.Wall.Local().Format(time.TimeOnly)+
+		"; it is asked again within a minute, or when any pod here ends", try())
+	n.Do(func(tx *store.Tx) error {
+		tx.SetMute(&store.Mute{Since: n.Now.Wall, Bus: "nats://10.0.0.5:4222"})
+		return nil
+	})
+	want(t, "no bus", head+"enichaind cannot reach the bus nats://10.0.0.5:4222 since "+n.Now.Wall.Local().Format(time.TimeOnly)+
+		"; it goes on trying; next try in 10 s at most, or when any pod here ends", try())
+	n.Do(func(tx *store.Tx) error { tx.SetMute(nil); return nil })
 	since := time.Date(2026, 11, 20, 14, 2, 19, 0, time.Local)
 	n.Supply.Why = &ipam.Why{Code: "InsufficientFreeAddressesInSubnet", Text: "subnet-a (10.110.10.0/24) has 0 free addresses", Since: since, RetryIn: 26}
 	n.Accept()
@@ -129,7 +141,7 @@ func TestEmptyPoolSaysWhy(t *testing.T) {
 		}
 		return nil
 	})
-	want(t, "records of giving up", 3, gaveUp)
+	want(t, "records of giving up", 5, gaveUp)
 }
 
 // TestWaitersAreServedInOrder has ten ADDs wait, and gives addresses one by one.

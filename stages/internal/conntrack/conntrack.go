@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -65,7 +66,7 @@ func Flush(c *nfnl.Conn, proto uint8, port uint16, match func(Flow) bool) (int, 
 			if !match(f.Flow) {
 				continue
 			}
-			err := c.Request(nfnl.Message{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | msgDelete, Family: family, Attrs: f.identity}, nil)
+			err := forget(c, family, f)
 			if err != nil && !errors.Is(err, unix.ENOENT) {
 				errs = append(errs, fmt.Errorf("cannot forget the flow to %s: %w", f.To, err))
 				continue
@@ -76,8 +77,49 @@ func Flush(c *nfnl.Conn, proto uint8, port uint16, match func(Flow) bool) (int, 
 	return count, errors.Join(errs...)
 }
 
+// ForgetAddresses forgets every flow that one of the addresses opened, that was opened to one, or that one answers
+// behind a DNAT. It reads all flows, so it is not for the way of a pod. It returns how many.
+func ForgetAddresses(c *nfnl.Conn, addresses []netip.Addr) (int, error) {
+	var errs []error
+	count := 0
+	gone := func(a netip.Addr) bool { return slices.Contains(addresses, a) }
+	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
+		if !slices.ContainsFunc(addresses, func(a netip.Addr) bool { return a.Is4() == (family == unix.AF_INET) }) {
+			continue
+		}
+		var found []entry
+		m := nfnl.Message{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | msgGet, Flags: unix.NLM_F_DUMP, Family: family}
+		err := c.Request(m, func(a nfnl.Answer) error {
+			e, _, err := parse(a.Attrs)
+			if err == nil && (gone(e.by) || gone(e.To.Addr()) || gone(e.From)) {
+				found = append(found, e)
+			}
+			return err
+		})
+		if err != nil && !errors.Is(err, nfnl.ErrInterrupted) { // flows come and go all the time; what was read is real
+			errs = append(errs, fmt.Errorf("cannot list the flows of %v: %w", addresses, err))
+			continue
+		}
+		for _, e := range found {
+			switch err := forget(c, family, e); {
+			case errors.Is(err, unix.ENOENT):
+			case err != nil:
+				errs = append(errs, fmt.Errorf("cannot forget the flow from %s to %s: %w", e.by, e.To, err))
+			default:
+				count++
+			}
+		}
+	}
+	return count, errors.Join(errs...)
+}
+
+func forget(c *nfnl.Conn, family uint8, e entry) error {
+	return c.Request(nfnl.Message{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | msgDelete, Family: family, Attrs: e.identity}, nil)
+}
+
 type entry struct {
 	Flow
+	by       netip.Addr // who opened it
 	identity nfnl.Attrs // what a deletion must name: tuple, zone and id
 }
 
@@ -111,7 +153,7 @@ func parse(list []byte) (e entry, proto uint8, err error) {
 	if err != nil {
 		return e, 0, err
 	}
-	_, to, proto, err := tuple(m[attrOriginal])
+	by, to, proto, err := tuple(m[attrOriginal])
 	if err != nil {
 		return e, 0, err
 	}
@@ -119,7 +161,7 @@ func parse(list []byte) (e entry, proto uint8, err error) {
 	if err != nil {
 		return e, 0, err
 	}
-	e.To, e.From = to, from
+	e.by, e.To, e.From = by, to, from
 	e.identity.Bytes(attrOriginal|unix.NLA_F_NESTED, m[attrOriginal])
 	for _, t := range []uint16{attrZone, attrID} {
 		if v, ok := m[t]; ok {
@@ -154,6 +196,7 @@ func tuple(list []byte) (src netip.Addr, dst netip.AddrPort, proto uint8, err er
 	if v := numbers[protoNumber]; len(v) == 1 {
 		proto = v[0]
 	}
+	dst = netip.AddrPortFrom(to, 0) // ICMP has no ports
 	if v := numbers[protoDstPort]; len(v) == 2 {
 		dst = netip.AddrPortFrom(to, binary.BigEndian.Uint16(v))
 	}

@@ -69,6 +69,49 @@ func TestFlushForgetsTheChosen(t *testing.T) {
 	}
 }
 
+func TestForgetAddresses(t *testing.T) {
+	need.Tool(t, "conntrack", "conntrack")
+	n := linktest.New(t)
+	n.Script(`
+		ip link set lo up
+		nft 'add table ip t; add chain ip t p { type nat hook postrouting priority srcnat; }; add chain ip t o { type nat hook output priority -100; }'
+		nft 'add rule ip t p ip saddr 127.0.0.10 snat to 127.0.0.99; add rule ip t o udp dport 53 dnat to 127.0.0.11'`)
+	n.Do(func(*link.Conn) {
+		for _, f := range []struct{ from, to string }{
+			{"127.0.0.10", "127.0.0.2:1000"}, // its SNAT is what a peer could use
+			{"127.0.0.1", "127.0.0.3:53"},    // answered by 127.0.0.11 behind a DNAT
+			{"127.0.0.1", "127.0.0.12:1000"}, // opened to it
+			{"127.0.0.1", "127.0.0.13:1000"}, // a stranger's
+		} {
+			from := &net.UDPAddr{IP: net.ParseIP(f.from)}
+			to := net.UDPAddrFromAddrPort(netip.MustParseAddrPort(f.to))
+			c, err := net.DialUDP("udp", from, to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			c.Close()
+		}
+		c, err := nfnl.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		of := []netip.Addr{netip.MustParseAddr("127.0.0.10"), netip.MustParseAddr("127.0.0.11"), netip.MustParseAddr("127.0.0.12")}
+		if count, err := ForgetAddresses(c, of); err != nil || count != 3 {
+			t.Errorf("ForgetAddresses = %d, %v, want 3", count, err)
+		}
+		if count, err := ForgetAddresses(c, of); err != nil || count != 0 {
+			t.Errorf("the second time: %d, %v, want 0", count, err)
+		}
+	})
+	if left := n.Run("conntrack", "-L", "-p", "udp"); !strings.Contains(left, "dst=127.0.0.13") {
+		t.Errorf("a stranger's flow is gone:\n%s", left)
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	var ip, numbers, tup, list nfnl.Attrs
 	ip.Bytes(ipV4Src, []byte{127, 0, 0, 1})
