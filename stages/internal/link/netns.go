@@ -9,22 +9,31 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// InNetns runs do with the thread inside the network namespace at path and a socket of that namespace. do must not
-// start a goroutine: it would run elsewhere.
+// InNetns runs do on a thread inside the network namespace at path, with a socket of that namespace. do must not start
+// a goroutine: it would run elsewhere. The thread ends with do: root of a user namespace may enter a namespace of its
+// own and be refused the way back.
 func InNetns(path string, do func(*Conn) error) error {
 	inside, err := OpenNetns(path)
 	if err != nil {
 		return err
 	}
 	defer inside.Close()
-	return within(inside, func() error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		if err := unix.Setns(int(inside.Fd()), unix.CLONE_NEWNET); err != nil {
+			done <- fmt.Errorf("cannot enter network namespace %s: %w", path, err)
+			return
+		}
 		c, err := Open()
 		if err != nil {
-			return err
+			done <- err
+			return
 		}
 		defer c.Close()
-		return do(c)
-	})
+		done <- do(c)
+	}()
+	return <-done
 }
 
 // OpenNetns opens the file of a network namespace: for Veth.Netns and OpenIn.

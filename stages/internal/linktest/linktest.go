@@ -54,23 +54,47 @@ func (n *NS) Path() string { return fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), n
 func (n *NS) Name() string {
 	n.t.Helper()
 	if n.holder == nil {
+		n.holder = exec.Command("cat") // it ends when this process does, by whatever death
+		stdin, err := n.holder.StdinPipe()
+		if err != nil {
+			n.t.Fatal(err)
+		}
 		n.Do(func(*link.Conn) {
-			n.holder = exec.Command("sleep", "3600")
-			n.holder.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 			if err := n.holder.Start(); err != nil {
 				n.t.Fatal(err)
 			}
 		})
-		n.t.Cleanup(func() { _ = n.holder.Process.Kill(); _ = n.holder.Wait() })
+		n.t.Cleanup(func() { stdin.Close(); _ = n.holder.Wait() })
 	}
 	return strconv.Itoa(n.holder.Process.Pid)
 }
 
-// Do runs f with the calling goroutine's thread inside the namespace. f must start no goroutine.
+// Do runs f on a thread inside the namespace and waits for it. f may fail the test; it must start no goroutine.
+//
+// The thread ends with the goroutine: root of a user namespace could not go back to a namespace that it does not own.
 func (n *NS) Do(f func(*link.Conn)) {
 	n.t.Helper()
-	if err := link.InNetns(n.Path(), func(c *link.Conn) error { f(c); return nil }); err != nil {
-		n.t.Fatal(err)
+	done := make(chan struct{})
+	finished := false
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if err := unix.Setns(int(n.file.Fd()), unix.CLONE_NEWNET); err != nil {
+			n.t.Errorf("cannot enter the network namespace: %v", err)
+			return
+		}
+		c, err := link.Open()
+		if err != nil {
+			n.t.Error(err)
+			return
+		}
+		defer c.Close()
+		f(c)
+		finished = true
+	}()
+	<-done
+	if !finished {
+		n.t.FailNow() // f did, or could not begin
 	}
 }
 

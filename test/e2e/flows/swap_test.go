@@ -49,18 +49,19 @@ func TestSwap(t *testing.T) {
 	}
 }
 
-// given1 is the list's word for the stage that gives p1's address, in the version's own form.
-func (w *world) given1(version string) string {
+// giveP1 writes p1's address down in the version's own form.
+func (w *world) giveP1(version string) {
 	ip := `"address":"` + w.a.p1 + `/32","gateway":"169.254.1.1","interface":0`
 	if version == "0.4.0" {
 		ip += `,"version":"4"`
 	}
-	return fmt.Sprintf(`{"type":"given","results":{"p1":{"cniVersion":%q,"interfaces":[{"name":"eth1","mac":%q}],"ips":[{%s}],`+
-		`"routes":[{"dst":"10.0.0.0/16"},{"dst":"0.0.0.0/0"}]}}}`, version, mac1, ip)
+	w.give("p1", fmt.Appendf(nil, `{"cniVersion":%q,"interfaces":[{"name":"eth1","mac":%q}],"ips":[{%s}],`+
+		`"routes":[{"dst":"10.0.0.0/16"},{"dst":"0.0.0.0/0"}]}`, version, mac1, ip))
 }
 
 func (w *world) live(t *testing.T, s swap, version string) {
-	plugins := strings.ReplaceAll(s.plugins, "GIVEN", w.given1(version))
+	w.giveP1(version)
+	plugins := strings.ReplaceAll(s.plugins, "GIVEN", `{"type":"given"}`)
 	list, err := libcni.NetworkConfFromBytes([]byte(fmt.Sprintf(`{"cniVersion":%q,"name":"swap","plugins":[%s]}`, version, plugins)))
 	must(t, err)
 	before := w.kernel()

@@ -215,7 +215,12 @@ func (w *world) load() {
 		{"type": "portmap-compat", "capabilities": map[string]bool{"portMappings": true}},
 	}
 	if !w.pooled() {
-		plugins[0] = map[string]any{"type": "given", "results": w.results()}
+		plugins[0] = map[string]any{"type": "given"}
+		for pod, result := range w.results() {
+			text, err := json.Marshal(result)
+			must(w.t, err)
+			w.give(pod, text)
+		}
 	}
 	text, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "enichain", "plugins": plugins})
 	must(w.t, err)
@@ -329,11 +334,20 @@ func (e *inside) ExecPlugin(ctx context.Context, path string, stdin []byte, envi
 	return out, nil
 }
 
+// binDir is where the stages are built, once per run of the tests.
+func binDir() string {
+	return filepath.Join(os.TempDir(), fmt.Sprintf("enichain-flows-%d", os.Getpid()))
+}
+
+// TestMain takes the folder away at the end.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	os.RemoveAll(binDir())
+	os.Exit(code)
+}
+
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "enichain-flows-")
-	if err != nil {
-		return "", err
-	}
+	dir := binDir()
 	const upstream = "github.com/containernetworking/plugins/plugins/"
 	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/eni-ipam", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat",
 		upstream+"ipam/host-local", upstream+"meta/portmap", upstream+"meta/bandwidth", upstream+"meta/firewall",
@@ -342,11 +356,7 @@ var build = sync.OnceValues(func() (string, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return dir, fmt.Errorf("cannot build the stages: %w\n%s", err, out)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		return dir, err
-	}
-	return dir, os.Symlink(self, filepath.Join(dir, "given"))
+	return dir, writeGiven(dir)
 })
 
 // binaries is a folder with the stages, built once.
