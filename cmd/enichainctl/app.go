@@ -88,9 +88,11 @@ func (a *app) run(ctx context.Context, args []string) int {
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "enichainctl",
-		Short:         "look at a node of enichain",
-		Long:          "enichainctl looks at a node of enichain.\n\nExit codes: 0 nothing wrong, 1 something is wrong with what was looked at, 2 wrong command line,\n3 cannot look, 4 waited in vain.",
+		Use:   "enichainctl",
+		Short: "look at a node of enichain",
+		Long: "enichainctl looks at a node of enichain.\n\n" +
+			"Exit codes: 0 nothing wrong, 1 something is wrong with what was looked at, 2 wrong command line,\n" +
+			"3 cannot look, 4 waited in vain.",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		PersistentPreRunE: func(*cobra.Command, []string) error {

@@ -25,9 +25,10 @@ type eventOptions struct {
 func (a *app) eventsCommand() *cobra.Command {
 	var o eventOptions
 	c := &cobra.Command{
-		Use:     "events",
-		Short:   "what happened, newest last",
-		Long:    "Shows what happened on this node. With enichaind running its own memory is asked; without it, what it has not published\nyet and the stages' flight record are shown.",
+		Use:   "events",
+		Short: "what happened, newest last",
+		Long: "Shows what happened on this node. With enichaind running its own memory is asked; without it, what it has not\n" +
+			"published yet and the stages' flight record are shown.",
 		Example: "  enichainctl events --follow --type 'pod.*'",
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.showEvents(c.Context(), o) },

@@ -76,7 +76,7 @@ func (a *app) showTrace(ctx context.Context, asked string, to netip.Addr) error 
 	t := newTrace(e, view)
 	if to.IsValid() {
 		if t.Walk, err = a.walkPacket(ctx, t, e.state, to); err != nil {
-			return blind(err, "try again as root")
+			return err
 		}
 	}
 	if a.format == "json" {

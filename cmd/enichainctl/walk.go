@@ -56,11 +56,12 @@ func kernelWay(_ context.Context, p packet) (way, error) {
 // other tables (kube-proxy, policy engines) would do is not followed.
 func (a *app) walkPacket(ctx context.Context, t trace, s store.State, to netip.Addr) ([]step, error) {
 	if t.Host == nil {
-		return nil, fmt.Errorf("cannot walk a packet: the host's end of %s is not in the kernel", t.Pod)
+		return nil, &failure{code: exitWrong, err: fmt.Errorf("cannot walk a packet: the host's end of %s is not in the kernel", t.Pod),
+			do: "enichainctl why " + t.Pod}
 	}
 	i := slices.IndexFunc(t.Addresses, func(x netip.Addr) bool { return x.Is4() == to.Is4() })
 	if i < 0 {
-		return nil, fmt.Errorf("cannot walk a packet: %s has no address of the family of %s", t.Pod, to)
+		return nil, &failure{code: exitWrong, err: fmt.Errorf("cannot walk a packet: %s has no address of the family of %s", t.Pod, to)}
 	}
 	hop, from := "169.254.1.1", t.Addresses[i]
 	if to.Is6() {
@@ -79,7 +80,7 @@ func (a *app) walkPacket(ctx context.Context, t trace, s store.State, to netip.A
 	}
 	w, err := a.walk(ctx, packet{from: from, to: to, in: t.Host.Link, mark: mark})
 	if err != nil {
-		return nil, err
+		return nil, blind(err, "try again as root")
 	}
 	if w.Local {
 		return append(steps, step{"routing", to.String() + " is this node's own"}), nil

@@ -17,9 +17,10 @@ import (
 func (a *app) whyCommand() *cobra.Command {
 	var look time.Duration
 	c := &cobra.Command{
-		Use:     "why POD",
-		Short:   "why this pod has no address (or: why it waited)",
-		Long:    "Says why a pod has no address on this node, from the pool file, the outbox and the flight record.\nPOD is a name, namespace/name, a container id or the beginning of one. Exit code 1 if it is still without.",
+		Use:   "why POD",
+		Short: "why this pod has no address (or: why it waited)",
+		Long: "Says why a pod has no address on this node, from the pool file, the outbox and the flight record.\n" +
+			"POD is a name, namespace/name, a container id or the beginning of one. Exit code 1 if it is still without.",
 		Example: "  enichainctl why shop/cart-7d9f-x2k4q",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

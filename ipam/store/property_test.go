@@ -11,8 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/ipam/store/storetest"
@@ -74,7 +72,7 @@ func newWalk(t *testing.T, seed uint64) *walk {
 	w := &walk{Pool: storetest.New(t), rnd: rand.New(rand.NewPCG(seed, 1)), ec2: map[ipam.ENIID]*ipam.SuppliedENI{},
 		down: map[ipam.ENIID]bool{}, pods: map[ipam.Attachment]bool{}, human: map[netip.Addr]bool{},
 		freed: map[netip.Addr]ipam.Instant{}, epoch: 1, humans: seed%2 == 0}
-	for n, count := range []int{2, 2} {
+	for n, count := range []int{1 + int(seed/2%2), 2} {
 		e := storetest.ENI(n, count)
 		w.ec2[e.ENI] = &e
 	}
@@ -98,8 +96,9 @@ func (w *walk) run(steps int) {
 		ops = append(ops, step{"detach", 1, w.detach}, step{"attach", 3, w.attach})
 	}
 	total := 0
-	for _, o := range ops {
-		total += o.weight
+	for i := range ops { // another mixture in each history: some faults show only where one thing is rare and another is not
+		ops[i].weight *= 1 + w.rnd.IntN(8)
+		total += ops[i].weight
 	}
 	for range steps {
 		n := w.rnd.IntN(total)
@@ -372,113 +371,4 @@ func (w *walk) time() {
 	}
 	w.rounds = slices.DeleteFunc(w.rounds, func(r round) bool { return r.due <= w.Now.Boot })
 	w.Do(func(t *store.Tx) error { return t.Tick(w.Now, nil) })
-}
-
-// check compares the state with the one before the step.
-func (w *walk) check() {
-	after := w.State()
-	old := map[netip.Addr]store.Address{}
-	for _, a := range w.before.Addresses {
-		old[a.Address] = a
-	}
-	for _, a := range after.Addresses {
-		if why := w.wrong(old[a.Address], a); why != "" {
-			w.T.Errorf("after %s: %s: %s → %s: %s", w.op, a.Address, old[a.Address].State, a.State, why)
-		}
-	}
-	owners := map[ipam.Attachment][]netip.Addr{}
-	for _, a := range after.Addresses {
-		if a.State == ipam.Leased {
-			owners[a.Owner] = append(owners[a.Owner], a.Address)
-		}
-	}
-	leases := map[ipam.Attachment][]netip.Addr{}
-	for _, l := range after.Leases {
-		leases[l.Attachment] = l.Addresses
-	}
-	if d := cmp.Diff(leases, owners, cmp.Comparer(func(a, b netip.Addr) bool { return a == b })); d != "" {
-		w.T.Errorf("S2 after %s: leases and owners differ (-lease +owner):\n%s", w.op, d)
-	}
-	if len(leases) != len(w.pods) {
-		w.T.Errorf("S7 after %s: %d leases for %d pods", w.op, len(leases), len(w.pods))
-	}
-	if after.Meta.Seen.Less(w.before.Meta.Seen) {
-		w.T.Errorf("S8 after %s: seen fell from %v to %v", w.op, w.before.Meta.Seen, after.Meta.Seen)
-	}
-	w.recount(after)
-	w.snapshots(after)
-	w.before = after
-}
-
-// wrong judges one transition by the table of A2.
-func (w *walk) wrong(was, is store.Address) string {
-	same := was.ENI == is.ENI && was.Attachment == is.Attachment
-	switch {
-	case was.State == "" && is.State != ipam.Pending && is.State != ipam.Free:
-		return "begins so"
-	case was.State == "":
-		for _, h := range w.before.Held {
-			if h.Address == is.Address && h.ENI == is.ENI && h.S1 == 0 {
-				return fmt.Sprintf("S5: it was held, %+v", h.Hold)
-			}
-		}
-	case was.State == ipam.Fenced && is.State != ipam.Fenced && same:
-		return "S4"
-	case was.State == ipam.Leased && is.State == ipam.Free, was.State == ipam.Pending && is.State == ipam.Leased,
-		was.State != ipam.Free && was.State != ipam.Fenced && is.State == ipam.Fenced && same:
-		return "no such transition"
-	}
-	return ""
-}
-
-func (w *walk) recount(s store.State) {
-	want := map[ipam.ENIID]store.Counts{}
-	for _, e := range s.ENIs {
-		want[e.ENI] = store.Counts{}
-	}
-	for _, a := range s.Addresses {
-		c := want[a.ENI]
-		switch {
-		case a.State == ipam.Pending:
-			c.Pending++
-		case a.State == ipam.Free && !a.Flagged:
-			c.Free++
-		case a.State == ipam.Leased:
-			c.Leased++
-			if a.Lost {
-				c.Lost++
-			}
-		case a.State == ipam.Fenced:
-			c.Fenced++
-		default:
-			c.Cooling++
-		}
-		want[a.ENI] = c
-	}
-	for _, h := range s.Held {
-		c := want[h.ENI]
-		c.Held++
-		want[h.ENI] = c
-	}
-	for _, e := range s.ENIs {
-		if d := cmp.Diff(want[e.ENI], e.Counts); d != "" {
-			w.T.Errorf("after %s: counts of %s (-want +got):\n%s", w.op, e.ENI, d)
-		}
-	}
-}
-
-// snapshots checks that seq rose if anything changed that a snapshot says.
-func (w *walk) snapshots(after store.State) {
-	if after.Meta.Seq != w.before.Meta.Seq || w.op == "time" {
-		return
-	}
-	for i, e := range after.ENIs {
-		if i >= len(w.before.ENIs) || e.Counts != w.before.ENIs[i].Counts || e.Ready != w.before.ENIs[i].Ready {
-			w.T.Errorf("after %s: %s changed and seq did not", w.op, e.ENI)
-		}
-	}
-	if len(after.ENIs) != len(w.before.ENIs) || after.Meta.Gen != w.before.Meta.Gen || after.Meta.Seen != w.before.Meta.Seen ||
-		len(after.Tickets) != len(w.before.Tickets) {
-		w.T.Errorf("after %s: the snapshot changed and seq did not", w.op)
-	}
 }

@@ -39,42 +39,34 @@ func (s *Store) run(write bool, f func(*Tx) error) (err error) {
 	if err != nil {
 		return err
 	}
-	var rung *Meta
-	if write {
-		err = db.Update(func(b *bbolt.Tx) error {
-			t, err := s.begin(b, true)
-			if err != nil {
-				return err
-			}
-			if err := f(t); err != nil {
-				return err
-			}
-			if err := t.flush(); err != nil {
-				return err
-			}
-			rung = &t.meta
-			return nil
-		})
-	} else {
-		err = db.View(func(b *bbolt.Tx) error {
-			t, err := s.begin(b, false)
-			if err != nil {
-				return err
-			}
-			if err := f(t); err != nil {
-				return err
-			}
+	var committed *Meta
+	whole := func(b *bbolt.Tx) error {
+		t, err := s.begin(b, write)
+		if err != nil {
+			return err
+		}
+		if err := f(t); err != nil {
+			return err
+		}
+		if !write {
 			return t.err
-		})
+		}
+		committed = &t.meta
+		return t.flush()
 	}
+	transact := db.View
+	if write {
+		transact = db.Update
+	}
+	err = transact(whole)
 	if errors.Is(err, errUnchanged) {
-		err = nil
+		err, committed = nil, nil
 	}
 	if cerr := db.Close(); err == nil && cerr != nil {
 		err = fmt.Errorf("cannot close pool file %s: %w", s.path, cerr)
 	}
-	if err == nil && rung != nil {
-		s.ring(rung)
+	if err == nil && committed != nil {
+		s.ring(committed)
 	}
 	return err
 }
