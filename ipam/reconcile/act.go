@@ -246,7 +246,9 @@ func (c *Core) doubt(now Now, n *node) {
 		odd = odd || n.seen() && (s == nil || !s.Link || s.Lost > 0)
 	}
 	for _, s := range n.snap.ENIs {
-		held = held || s.Held > 0
+		if t := n.enis[s.ENI]; t != nil && t.Instance == n.id { // addresses that EC2 has there and the node holds down
+			held = held || s.Held > 0 && len(t.Addresses) > s.Pending+s.Free+s.Leased+s.Cooling+len(s.Fenced)
+		}
 		odd = odd || n.enis[s.ENI] == nil && !n.ended[s.ENI]
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -104,6 +105,9 @@ func (c *Core) done(now Now, n *node, call Call, a Answer) {
 	if a.Class == Gone {
 		r.Cause = a.Code // it was gone before
 		n.wantList(now, 0)
+	}
+	if o.action == Detach { // the attachment's life is over: its beginning must not be laid over a list that shows the end
+		n.overlay = slices.DeleteFunc(n.overlay, func(old overlay) bool { return old.action == Attach && old.eni == o.eni })
 	}
 	o.apply(n)
 	n.overlay = append(n.overlay, o)

@@ -26,7 +26,7 @@ func (c *Core) supply(now Now, n *node, limits ipam.Limits, want *ipam.Action) {
 		}
 	}
 	switch {
-	case n.published == nil, differs(*n.published, s), len(s.Release) > 0, n.needsBasis(s.Basis):
+	case n.published == nil, differs(*n.published, s), len(s.Release) > 0, n.needsBasis(s.Basis), n.retryMoved(now, s.Why):
 		n.rev++
 		s.Epoch, s.Rev = n.epoch, n.rev
 		if len(s.Release) > 0 {
@@ -55,6 +55,12 @@ func (n *node) needsBasis(b ipam.Basis) bool {
 		return false
 	}
 	return slices.ContainsFunc(n.snap.ENIs, func(s ipam.ENISummary) bool { return s.Held > 0 || len(s.Fenced) > 0 })
+}
+
+// retryMoved says whether the time of the next try that the node tells its pods has passed, and there is a later one.
+func (n *node) retryMoved(now Now, why *ipam.Why) bool {
+	told := n.published.Why
+	return why != nil && why.RetryIn > 0 && told != nil && now.At >= n.sentAt+time.Duration(told.RetryIn)*time.Second
 }
 
 // differs compares what two supplies say of the node's state: not their numbers, basis and wishes.

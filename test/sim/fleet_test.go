@@ -159,7 +159,7 @@ func (f *fleet) ids() []ipam.InstanceID {
 // TestRandomWalks: pods come and go while the bus loses, repeats and delays, answers get lost, lists lag, and two
 // reconcilers believe that they lead. Nothing a pod has is ever taken away; when it is quiet, everything settles.
 func TestRandomWalks(t *testing.T) {
-	seeds := 60
+	seeds := 40
 	if testing.Short() {
 		seeds = 10
 	}
@@ -192,7 +192,7 @@ func TestRandomWalks(t *testing.T) {
 // TestHarshWalks: as above, in a subnet so small that addresses come back soon, with windows so short that addresses
 // and interfaces are given back all the time, and with reconcilers whose subscriptions stall for minutes.
 func TestHarshWalks(t *testing.T) {
-	seeds := 60
+	seeds := 40
 	if testing.Short() {
 		seeds = 10
 	}
