@@ -82,7 +82,7 @@ node    node-1  i-0a1b2c3d  m5.large    enichaind never ran on this node
 pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
 chain   not known without enichaind
 kernel  as it should be: 2 interfaces, 2 routes to pods
-last    14:00:30 subnet-a (10.110.10.0/24) has 0 free addresses (InsufficientFreeAddressesInSubnet), retry every 26 s
+last    14:00:30 subnet-a (10.110.10.0/24) has 0 free addresses (InsufficientFreeAddressesInSubnet), retry 14:01:11
 WRONG   enichaind never ran on this node`, "status")
 
 	n.daemon(`{"version":"v0.4.0","started":"2026-11-20T12:00:00Z","agent":{"repairs":1,"lastRepair":"3 ip rules deleted by someone","repairedAt":"2026-11-20T13:02:21Z"},`+
@@ -95,6 +95,16 @@ pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
 chain   05-enichain.conflist
 kernel  as it should be: 2 interfaces, 2 routes to pods
 mended  1 times, last at 13:02:21: 3 ip rules deleted by someone`, "status")
+	n.Do(func(tx *store.Tx) error {
+		tx.SetMute(&store.Mute{Since: n.Now.Wall.Add(-time.Minute), Bus: "nats://hub:4222"})
+		return nil
+	})
+	if text, code := n.run("status"); code != exitWrong || !strings.Contains(text, "WRONG   enichaind has not reached the bus (nats://hub:4222) since 13:59:45\n") {
+		t.Errorf("%d %s", code, text)
+	}
+	if text, _ := n.run("why", "web"); !strings.Contains(text, "web: has 10.110.10.10") {
+		t.Error(text)
+	}
 	n.view.Routes = n.view.Routes[1:]
 	n.view.Routes = append(n.view.Routes, routedveth.RouteView{Addr: netip.MustParseAddr("10.110.11.10"), Link: "eni9"})
 	if text, code := n.run("status"); code != exitWrong || !strings.Contains(text, "WRONG   10.110.10.10 is leased to default/web, and no route leads to it\n"+

@@ -70,6 +70,9 @@ func (a *app) showStatus(c *cobra.Command) error {
 		}
 		n.Degraded = append(n.Degraded, silent)
 	}
+	if m := s.Meta.Mute; m != nil {
+		n.Degraded = append(n.Degraded, a.mute(m))
+	}
 	n.drift = drift(s, view, now)
 	n.Degraded = append(n.Degraded, n.drift...)
 	for _, r := range eniRows(s, view) {
@@ -124,13 +127,22 @@ func (a *app) printStatus(n nodeStatus, silent string, s store.State, view route
 	if w := s.Meta.Why; w != nil {
 		retry := ""
 		if w.RetryIn > 0 {
-			retry = fmt.Sprintf(", retry every %d s", w.RetryIn)
+			retry = ", retry " + a.hour(s.Meta.Heard.Add(time.Duration(w.RetryIn)*time.Second))
 		}
 		a.printf("last    %s %s (%s)%s\n", a.hour(w.Since), w.Text, w.Code, retry)
 	}
 	for _, d := range n.Degraded {
 		a.printf("WRONG   %s\n", d)
 	}
+}
+
+// mute says since when the agent speaks to nobody.
+func (a *app) mute(m *store.Mute) string {
+	bus := m.Bus
+	if bus == "" {
+		bus = "its own process"
+	}
+	return fmt.Sprintf("enichaind has not reached the bus (%s) since %s", bus, a.hour(m.Since))
 }
 
 // settling is how long a lease may stand without a route: the next stage of its chain is at work.

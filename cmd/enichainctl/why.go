@@ -45,6 +45,7 @@ type evidence struct {
 	runs    []run         // of its stages, oldest first
 	records []ipam.Record // of the outbox
 	silent  string        // the agent's silence in words; "" when it lives
+	mute    string        // since when it speaks to nobody; "" when it does
 }
 
 func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (evidence, error) {
@@ -52,6 +53,9 @@ func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (e
 	var err error
 	if e.state, err = a.state(ctx); err != nil {
 		return e, err
+	}
+	if m := e.state.Meta.Mute; m != nil {
+		e.mute = a.mute(m)
 	}
 	for _, l := range e.state.Leases {
 		if about(asked, l.Pod, l.Attachment) {
@@ -195,6 +199,8 @@ func (e evidence) whyNot(before string) string {
 	switch w := e.state.Meta.Why; {
 	case e.silent != "":
 		return before + e.silent
+	case e.mute != "":
+		return before + e.mute
 	case w != nil && w.Text != "":
 		return before + w.Text
 	case w != nil:
@@ -208,6 +214,8 @@ func (e evidence) remedy() string {
 	switch {
 	case e.silent != "":
 		return "systemctl restart enichaind"
+	case e.mute != "":
+		return "see why the bus cannot be reached:  journalctl -u enichaind"
 	case w == nil:
 		return "wait: the reconciler was asked for more; see  enichainctl events"
 	case w.Code == ipam.WhyInstanceLimit:
