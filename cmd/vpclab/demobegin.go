@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -113,6 +114,14 @@ func (d *demo) remember(ctx context.Context) error {
 		results, err := onNodes(ctx, d.state, d.view, "del", []podOrder{{Node: n.Name, Namespace: "default", Name: "first"}})
 		if err := errorOr(err, firstFailure(results)); err != nil {
 			return err
+		}
+		// The kernel takes a namespace's links away in its own time.
+		_, alone, err := d.eventually(ctx, 20*time.Second, func() (bool, error) {
+			others, err := d.sh(ctx, n.Name, "ip -o link | grep -v ': eth' | grep -vc ': lo:' || true")
+			return others == "0", err
+		})
+		if err != nil || !alone {
+			return errors.Join(fmt.Errorf("%s has links of a pod that is gone", n.Name), err)
 		}
 		if d.before[n.Name], err = d.kernel(ctx, n.Name); err != nil {
 			return err

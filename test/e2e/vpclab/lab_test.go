@@ -31,7 +31,9 @@ func run(m *testing.M) int {
 	}
 	programs = filepath.Join(dir, "bin")
 	upstream := "github.com/containernetworking/plugins/plugins/"
-	build := exec.Command("go", "build", "-o", programs+"/", "github.com/enichain/enichain/cmd/vpclab",
+	ours := "github.com/enichain/enichain/cmd/"
+	build := exec.Command("go", "build", "-o", programs+"/", ours+"vpclab", ours+"enichaind", ours+"eni-ipam", ours+"routed-veth",
+		ours+"snat", ours+"portmap-compat", "github.com/containernetworking/cni/cnitool",
 		upstream+"main/ptp", upstream+"ipam/host-local", upstream+"meta/portmap")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -64,6 +66,13 @@ func newBench(t *testing.T) *bench {
 		os.RemoveAll(dir)
 	})
 	return b
+}
+
+// needDaemons needs what the stages use on a node.
+func (b *bench) needDaemons() {
+	b.t.Helper()
+	need.Tool(b.t, "iptables", "iptables")
+	need.Tool(b.t, "conntrack", "conntrack")
 }
 
 type result struct {

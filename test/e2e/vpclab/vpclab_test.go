@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/enichain/enichain/test/need"
 )
 
 func TestInterfacesAppearAndVanish(t *testing.T) {
@@ -221,19 +223,7 @@ func TestBadInput(t *testing.T) {
 // TestOrdinaryUser runs a lab without any right, as a user namespace allows.
 func TestOrdinaryUser(t *testing.T) {
 	b := newBench(t)
-	if os.Getuid() == 0 && ownsMachine() {
-		b.as = []string{"setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"}
-		for i, line := range b.env {
-			if dir, ok := strings.CutPrefix(line, "TMPDIR="); ok {
-				if err := os.Chown(dir, 65534, 65534); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if strings.HasPrefix(line, "HOME=") {
-				b.env[i] = "HOME=/"
-			}
-		}
-	} // else this test runs without rights already
+	b.ordinary()
 	b.must("up", "two-nodes", "--no-daemons", "--speed", "0")
 	eni := b.must("eni", "create", "subnet-b", "--addresses", "1")
 	b.must("eni", "attach", eni, "node-2")
@@ -247,6 +237,25 @@ func TestOrdinaryUser(t *testing.T) {
 		t.Errorf("down: %s", out)
 	}
 	eventually(t, "no process is left", func() bool { return members(s.PIDs) == 0 })
+}
+
+// ordinary makes all commands from here on those of a user without any right. Without root this test runs so already.
+func (b *bench) ordinary() {
+	b.t.Helper()
+	if os.Getuid() != 0 || !ownsMachine() {
+		return
+	}
+	b.as = []string{need.Tool(b.t, "setpriv", "util-linux"), "--reuid", "65534", "--regid", "65534", "--clear-groups"}
+	for i, line := range b.env {
+		if dir, ok := strings.CutPrefix(line, "TMPDIR="); ok {
+			if err := os.Chown(dir, 65534, 65534); err != nil {
+				b.t.Fatal(err)
+			}
+		}
+		if strings.HasPrefix(line, "HOME=") {
+			b.env[i] = "HOME=/"
+		}
+	}
 }
 
 // ownsMachine tells root from root of a user namespace of one id.
