@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"os"
+	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 	"golang.org/x/sys/unix"
@@ -274,8 +275,14 @@ func (w *wire) connect() error {
 	if err := w.pod.Do(within...); err != nil {
 		return stages.Errorf(stages.Kernel, "%w in %s for %s", err, w.r.Netns, w.r.Attachment)
 	}
-	return w.reached()
+	if err := w.reached(); err != nil {
+		return err
+	}
+	return w.host.AwaitRunning(w.hostIndex, carrierPatience)
 }
+
+// carrierPatience is how long an ADD waits for the wire to carry packets; after that it says yes all the same.
+const carrierPatience = time.Second
 
 // reached asks the kernel for the way to each address: it must be this wire. Where rule 500 was flushed it is made
 // again first.

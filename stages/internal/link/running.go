@@ -1,0 +1,65 @@
+package link
+
+import (
+	"encoding/binary"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// AwaitRunning returns when the link carries packets, or after patience. A veth's end that was set up before its other
+// end drops what it is given until the kernel's link watcher has seen the carrier: usually some microseconds, but tens
+// of milliseconds where others hold the routing lock, and the first packet lost costs a connection a whole second.
+func (c *Conn) AwaitRunning(index int, patience time.Duration) error {
+	if l, err := c.LinkByIndex(index); err != nil || l.Running {
+		return err
+	}
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
+		return err
+	}
+	for end := time.Now().Add(patience); ; {
+		// Asked after the subscription, and after every piece of news: news may be lost where there is too much of it.
+		if l, err := c.LinkByIndex(index); err != nil || l.Running {
+			return err
+		}
+		left := time.Until(end)
+		if left <= 0 {
+			return nil
+		}
+		if err := c.news(fd, index, left); err != nil {
+			return err
+		}
+	}
+}
+
+// news waits for a message about the link, or until something is not as usual.
+func (c *Conn) news(fd, index int, wait time.Duration) error {
+	limit := unix.NsecToTimeval(max(wait, time.Millisecond).Nanoseconds())
+	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		return err
+	}
+	for {
+		n, _, err := unix.Recvfrom(fd, c.receive, 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return nil // no time or no room left: the kernel is asked again
+		}
+		for in := c.receive[:n]; len(in) >= unix.SizeofNlMsghdr; {
+			a, rest, err := cut(in)
+			if err != nil {
+				return nil
+			}
+			in = rest
+			if len(a.body) >= unix.SizeofIfInfomsg && int(binary.NativeEndian.Uint32(a.body[4:])) == index {
+				return nil
+			}
+		}
+	}
+}
