@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/stages"
 )
 
@@ -128,7 +129,7 @@ func (q *queue) cause() (cause, next string) {
 			cause += " since " + e.Why.Since.Local().Format(time.TimeOnly)
 		}
 		if e.Why.RetryIn > 0 {
-			next = fmt.Sprintf("next try in %d s, or when any pod here ends", e.Why.RetryIn)
+			next = fmt.Sprintf("next try %s, or when any pod here ends", q.tryIn(e))
 		}
 	default:
 		cause = "the reconciler was asked for more and has not answered yet"
@@ -139,6 +140,15 @@ func (q *queue) cause() (cause, next string) {
 		next = "it is asked again within a minute, or when any pod here ends"
 	}
 	return cause, next
+}
+
+// tryIn counts the reconciler's pause from when it told of it.
+func (q *queue) tryIn(e *store.EmptyError) string {
+	left := time.Duration(e.Why.RetryIn)*time.Second - q.stage.now().Wall.Sub(e.Heard)
+	if left <= 0 {
+		return "now"
+	}
+	return fmt.Sprintf("in %d s", int((left+time.Second-1)/time.Second))
 }
 
 func since(path string) string {
