@@ -1,6 +1,7 @@
 package stages
 
 import (
+	"errors"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -8,12 +9,16 @@ import (
 
 // checkNetns looks at CNI_NETNS before anything is touched. An ADD or CHECK needs a network namespace that is not our
 // own; a DEL forgets one that is gone or has become our own (a process id in its path was used again), for nothing of
-// the container can be in it. CNI_NETNS_OVERRIDE=1 or TRUE allows our own, as libcni's skeleton does.
-func checkNetns(r *Request, override string) (note string, fault *Error) {
+// the container can be in it. CNI_NETNS_OVERRIDE=1 or TRUE allows our own, as libcni's skeleton does. A stage that does
+// not enter the container takes any file there is: people run an IPAM plugin by hand with CNI_NETNS=/dev/null.
+func checkNetns(r *Request, enters bool, override string) (note string, fault *Error) {
 	if r.Netns == "" || !perAttachment(r.Command) {
 		return "", nil
 	}
 	id, err := netnsID(r.Netns)
+	if errors.Is(err, errNotNetns{}) && !enters {
+		return "", nil
+	}
 	if err != nil {
 		if r.Command == cmdDel {
 			r.Netns = ""

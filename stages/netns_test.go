@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/test/need"
 )
@@ -33,10 +34,22 @@ func TestForeignNetns(t *testing.T) {
 	if o := run(t, s, with(environment("ADD"), "CNI_NETNS", <-path, "CNI_NETNS_OVERRIDE", ""), minimal); o.exit != 0 || len(s.asked) != 1 {
 		t.Errorf("exit %d: %s", o.exit, o.stdout)
 	}
-	s = &spy{}
-	o := run(t, s, with(environment("ADD"), "CNI_NETNS", "/proc/self/ns/mnt"), minimal)
-	if code, msg, _ := refused(t, o); code != 4 || !strings.Contains(msg, "something else") || len(s.asked) != 0 {
-		t.Errorf("code %d %q", code, msg)
+}
+
+// TestNotNetns: a file that is no network namespace is refused by a stage that enters the container, before it is asked;
+// one that never does, such as an IPAM plugin run by hand, takes it.
+func TestNotNetns(t *testing.T) {
+	for _, file := range []string{"/proc/self/ns/mnt", "/dev/null"} {
+		s := &spy{adds: []contract.Fact{contract.SandboxInterface}}
+		o := run(t, s, with(environment("ADD"), "CNI_NETNS", file, "CNI_NETNS_OVERRIDE", ""), minimal)
+		if code, msg, _ := refused(t, o); code != 4 || !strings.Contains(msg, "something else") || len(s.asked) != 0 {
+			t.Errorf("%s: code %d %q", file, code, msg)
+		}
+		s = &spy{}
+		o = run(t, s, with(environment("ADD"), "CNI_NETNS", file, "CNI_NETNS_OVERRIDE", ""), minimal)
+		if o.exit != 0 || len(s.asked) != 1 {
+			t.Errorf("%s, by hand: exit %d: %s", file, o.exit, o.stdout)
+		}
 	}
 }
 

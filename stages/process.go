@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -130,12 +131,13 @@ func (c *call) prepare() *Error {
 		return Errorf(Config, "standard input is longer than %d MiB", maxInput>>20).WithCode(PrevResult.Code())
 	}
 	request, notes, fault := parse(command, c.Getenv, c.Environ(), stdin)
-	request.delegates = c.stage.Contract().Delegates != contract.NoDelegate
+	declared := c.stage.Contract()
+	request.delegates = declared.Delegates != contract.NoDelegate
 	c.request = request
 	if fault != nil {
 		return fault
 	}
-	if note, fault := checkNetns(request, c.Getenv("CNI_NETNS_OVERRIDE")); fault != nil {
+	if note, fault := checkNetns(request, slices.Contains(declared.Adds, contract.SandboxInterface), c.Getenv("CNI_NETNS_OVERRIDE")); fault != nil {
 		return fault
 	} else if note != "" {
 		notes = append(notes, note)

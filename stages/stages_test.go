@@ -26,13 +26,14 @@ type spy struct {
 	add    func(*stages.Request) (*stages.Result, error)
 	verb   func(*stages.Request) error
 	status func(context.Context) error
+	adds   []contract.Fact // besides addresses
 	asked  []stages.Request
 }
 
 var _ stages.Stage = (*spy)(nil)
 
 func (s *spy) Contract() contract.Contract {
-	return contract.Contract{V: contract.V, Adds: []contract.Fact{contract.IPs}, Delegates: contract.MayDelegate,
+	return contract.Contract{V: contract.V, Adds: append([]contract.Fact{contract.IPs}, s.adds...), Delegates: contract.MayDelegate,
 		Keys: map[string]string{"mtu": "integer 0..65535"}}
 }
 
@@ -172,7 +173,6 @@ func TestRefusals(t *testing.T) {
 		{"dot dot", with(environment("ADD"), "CNI_IFNAME", ".."), minimal, 4, nil},
 		{"unknown command", environment("ADDD"), minimal, 4, []string{`"ADDD"`}},
 		{"our own namespace", with(environment("ADD"), "CNI_NETNS_OVERRIDE", ""), minimal, 4, []string{"CNI_NETNS_OVERRIDE"}},
-		{"a plain file", with(environment("ADD"), "CNI_NETNS", file), minimal, 4, []string{"no network namespace"}},
 		{"gone namespace", with(environment("CHECK"), "CNI_NETNS", "/nowhere"), minimal, 4, []string{"/nowhere"}},
 		{"CHECK before its time", environment("CHECK"), `{"cniVersion":"0.3.1","name":"net"}`, 1, []string{"0.4.0"}},
 		{"prevResult of the other line", environment("ADD"),
