@@ -142,11 +142,16 @@ func (c *Core) candidates(n *node) []Subnet {
 	return fit
 }
 
-// scarce says whether everything a node could grow in is marked: then its warm pool is not filled.
-func (c *Core) scarce(n *node) bool {
+// tight says whether a marked subnet is still known to have little or nothing.
+func (m *mark) tight(now Now) bool {
+	return m != nil && (now.At < m.until || m.lookedAt < m.until || m.free < plenty)
+}
+
+// scarce says whether everything a node could grow in has little or nothing left: then its warm pool is not filled.
+func (c *Core) scarce(now Now, n *node) bool {
 	fit := c.candidates(n)
 	for _, s := range fit {
-		if c.marks[s.ID] == nil {
+		if !c.marks[s.ID].tight(now) {
 			return false
 		}
 	}
@@ -156,7 +161,7 @@ func (c *Core) scarce(n *node) bool {
 // whySubnet says what a mark means for people.
 func (c *Core) whySubnet(now Now, id ipam.SubnetID) *ipam.Why {
 	m := c.marks[id]
-	if m == nil {
+	if !m.tight(now) {
 		return nil
 	}
 	text := fmt.Sprintf("%s (%s) has %d free addresses", id, c.subnets[id].CIDR, m.free)

@@ -14,7 +14,7 @@ func (c *Core) view(now Now, n *node) ipam.Node {
 	running := n.row.State == "running" || n.row.State == "pending"
 	v := ipam.Node{
 		MaxPods: max(n.snap.MaxPods, 0), Waiting: max(n.snap.Waiting, 0) + n.pods, Floor: n.snap.Floor,
-		Grow: heard && running, Warm: !n.snap.Unschedulable && !c.scarce(n), MinAge: c.cfg.Pool.MinAge,
+		Grow: heard && running, Warm: !n.snap.Unschedulable && !c.scarce(now, n), MinAge: c.cfg.Pool.MinAge,
 	}
 	if v.Grow && !n.snap.Unschedulable {
 		v.Budget = c.budget(now, n)

@@ -70,9 +70,17 @@ func TestFullSubnet(t *testing.T) {
 	if assigns+creates > 3 {
 		t.Errorf("%d calls into a full subnet:\n%s", assigns+creates, f.story())
 	}
+	for i := range 6 {
+		n.del(f.now, fmt.Sprint("pod-", i)) // some run, some wait
+	}
+	f.run(5 * time.Minute)
+	f.burst(n, "again", 4)
 	f.clear(vpc.FaultSubnetFull)
-	f.run(3 * time.Minute)
+	f.run(3 * time.Minute) // nobody waits, and yet the pool is filled
 	f.must(t)
+	if s := n.snapshot(f.now); s.ENIs[0].Leased+s.ENIs[0].Free != 5 {
+		t.Errorf("not filled again:\n%s", f.story())
+	}
 	if len(n.waiting) > 0 || n.why != nil {
 		t.Errorf("still waiting %v, why %+v:\n%s", n.waiting, n.why, f.story())
 	}
