@@ -143,10 +143,6 @@ func refused(t *testing.T, o outcome) (code uint, msg, version string) {
 
 // TestRefusals: what cannot be is refused with the code of the specification, and the stage is never asked.
 func TestRefusals(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "plain")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
 	for _, tc := range []struct {
 		name  string
 		env   map[string]string

@@ -40,11 +40,12 @@ type app struct {
 	walk    func(context.Context, packet) (way, error) // asks the kernel for a packet's way
 	zone    *time.Location
 	host    func() (string, error)
+	getenv  func(string) string
 }
 
 func newApp() *app {
 	return &app{out: os.Stdout, err: os.Stderr, clock: store.ReadClock, boot: store.BootID, inspect: routedveth.Inspect,
-		walk: kernelWay, zone: time.Local, host: os.Hostname}
+		walk: kernelWay, zone: time.Local, host: os.Hostname, getenv: os.Getenv}
 }
 
 // failure is an error with an exit code and one line that says what to do next.

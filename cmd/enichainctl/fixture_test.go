@@ -70,7 +70,8 @@ func (n *node) run(args ...string) (text string, code int) {
 	a := &app{out: &out, err: &errs, clock: func() store.Now { return n.Now }, boot: func() (string, error) { return storetest.Boot, nil },
 		inspect: func(context.Context) (routedveth.View, error) { return n.view, nil },
 		walk:    func(context.Context, packet) (way, error) { return n.way, nil },
-		host:    func() (string, error) { return "node-1", nil }, zone: time.UTC}
+		host:    func() (string, error) { return "node-1", nil }, zone: time.UTC,
+		getenv: func(string) string { return "" }}
 	dir := filepath.Dir(n.Path())
 	code = a.run(n.T.Context(), append(args, "--pool", n.Path(), "--flight", n.flight, "--socket", filepath.Join(dir, "d.sock")))
 	return strings.ReplaceAll(out.String()+errs.String(), dir, "DIR"), code

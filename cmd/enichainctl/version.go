@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"os"
@@ -23,7 +24,8 @@ func (a *app) versionCommand() *cobra.Command {
 		Args:    cobra.NoArgs,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.showVersion(c) },
 	}
-	c.Flags().StringVar(&a.cniPath, "cni-path", "/opt/cni/bin", "where the stages are installed; folders separated by ':'")
+	c.Flags().StringVar(&a.cniPath, "cni-path", cmp.Or(a.getenv("CNI_PATH"), "/opt/cni/bin"),
+		"where the stages are installed; folders separated by ':' (environment: CNI_PATH)")
 	return c
 }
 
