@@ -124,7 +124,8 @@ func TestWatch(t *testing.T) {
 	n := newNode(t, storetest.ENI(0, 2))
 	ctx, cancel := context.WithCancel(t.Context())
 	out := make(chan string, 100)
-	a := &app{out: lines(out), err: lines(out), clock: func() store.Now { return n.Now }, boot: func() (string, error) { return storetest.Boot, nil }}
+	a := &app{out: lines(out), err: lines(out), clock: func() store.Now { return n.Now },
+		boot: func() (string, error) { return storetest.Boot, nil }, getenv: func(string) string { return "" }}
 	ended := make(chan int)
 	go func() { ended <- a.run(ctx, []string{"pool", "--watch", "--pool", n.Path()}) }()
 	until := func(text string) {
