@@ -25,6 +25,7 @@ func (c *Core) consider(now Now, n *node) {
 		c.bury(now, n)
 		return
 	}
+	c.isFirst(n) // judged by what EC2 shows before our first call, however late the first supply is
 	var wish *ipam.Action
 	limits, known := c.limits[n.row.Type]
 	if known {

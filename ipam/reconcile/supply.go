@@ -145,6 +145,9 @@ func (c *Core) isFirst(n *node) bool {
 	if n.first == n.snap.Inc {
 		return true
 	}
+	if n.primary() == nil {
+		return false // EC2 has not shown it yet
+	}
 	if !n.born {
 		for _, t := range n.sorted() {
 			if t.ghost || len(t.Addresses) > 0 || t.Tags[TagNode] == string(n.id) {
