@@ -46,7 +46,7 @@ const (
 )
 
 const (
-	slowest = 1.0 / 30 // calls a second that are tried however often EC2 throttles: the half-open probe
+	slowest = 1.0 / 10 // calls a second that are tried however often EC2 throttles: the half-open probe
 	regrow  = 0.05     // of the full rate, for each call that EC2 took
 	calm    = time.Second
 )

@@ -151,8 +151,9 @@ func (c *Core) failed(now Now, n *node, call Call, a Answer) {
 	switch a.Class {
 	case Away:
 		text = fmt.Sprintf("EC2 cannot be reached: %s", a.Text)
-	case Throttled:
+	case Throttled: // the rate of all is the cloud's to slow down; this only spreads the nodes
 		text = fmt.Sprintf("EC2 throttles %s", call.Action)
+		most = 10 * time.Second
 	case SubnetFull:
 		if call.Subnet != "" {
 			c.refused(now, call.Subnet, a.Code)

@@ -130,7 +130,7 @@ func TestThrottledToNothing(t *testing.T) {
 	f.run(10 * time.Minute)
 	f.must(t)
 	_, refused := f.calls("AssignPrivateIpAddresses")
-	if refused > 20*(10*60/30+6) {
+	if refused > 20*(10*60/10+6) {
 		t.Errorf("%d calls into a throttled EC2 by 20 nodes in 10 minutes", refused)
 	}
 	for _, n := range f.nodes {
