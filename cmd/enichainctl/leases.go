@@ -84,7 +84,7 @@ func (a *app) showLeases(c *cobra.Command, f leaseFilter) error {
 		if r.Lost {
 			name += " (lost)"
 		}
-		table = append(table, []string{r.Address.String(), name, r.Network, r.Container, r.IfName,
+		table = append(table, []string{r.Address.String(), name, r.Network, handy(r.Container), r.IfName,
 			age(time.Duration(r.Age * float64(time.Second))), r.Pod, r.Netns})
 	}
 	a.table(table)
@@ -161,4 +161,12 @@ func coolingNote(s store.State, a *app) string {
 	}
 	return fmt.Sprintf("; %s and %s cool until %s (%s)", strings.Join(names[:len(names)-1], ", "), names[len(names)-1],
 		a.hour(now.Wall.Add(last)), age(last))
+}
+
+// handy cuts what a runtime calls a container, 64 hex digits, to what people compare; cnitool's 28 stay whole.
+func handy(container string) string {
+	if len(container) <= 28 {
+		return container
+	}
+	return short(container)
 }
