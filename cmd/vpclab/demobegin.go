@@ -13,12 +13,11 @@ import (
 	"time"
 
 	"github.com/enichain/enichain/stages"
-	"github.com/enichain/enichain/test/lab/vpc"
 )
 
 // makeLab is the first chapter.
 func (d *demo) makeLab(ctx context.Context, p plan) error {
-	d.chapter("A VPC on this machine", "vpclab up two-nodes")
+	d.chapter("A VPC on this machine", "vpclab up demo")
 	began := time.Now()
 	if err := start(ctx, d.state, p, upFlags{Speed: "1x"}); err != nil {
 		return err
@@ -199,7 +198,7 @@ func (d *demo) burst(ctx context.Context) error {
 		return err
 	}
 	took := time.Since(began)
-	if err := d.journal(ctx, began); err != nil {
+	if err := d.timeline(ctx, began, "node-1"); err != nil {
 		return err
 	}
 	ran, waited, longest := 0, 0, time.Duration(0)
@@ -222,7 +221,7 @@ func (d *demo) burst(ctx context.Context) error {
 	}
 	d.say("%d had an address at once, %d waited with a ticket, the longest %s", ran-waited, waited, longest.Round(10*time.Millisecond))
 	d.check(ran == 9, "9 pods asked, %d run after %s; nobody saw a failure", ran, took.Round(10*time.Millisecond))
-	if _, err := d.addOne(ctx, "shop", podOptions{node: "node-1", ports: []string{"8081:80"}}); err != nil {
+	if err := d.secondary(ctx, "shop", "8081:80"); err != nil {
 		return err
 	}
 	if _, err := d.addOne(ctx, "far", podOptions{node: "node-2"}); err != nil {
@@ -242,26 +241,21 @@ func (d *demo) burst(ctx context.Context) error {
 	return nil
 }
 
-// journal prints what the reconciler did to EC2 since then.
-func (d *demo) journal(ctx context.Context, since time.Time) error {
-	var entries []vpc.Entry
-	if err := ask(ctx, d.state, http.MethodGet, "/v1/journal", nil, &entries); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if e.At.Before(since) || e.Caller != reconcilerKey || strings.HasPrefix(e.Action, "Describe") {
-			continue
+// secondary starts a pod of node-1 on an interface other than the first. An address of the first that has cooled
+// meanwhile would be taken before: then the pod ends, the address cools again, and the next try gets another.
+func (d *demo) secondary(ctx context.Context, name, port string) error {
+	for try := 1; ; try++ {
+		if _, err := d.addOne(ctx, name, podOptions{node: "node-1", ports: []string{port}}); err != nil {
+			return err
 		}
-		d.say("%s  %-27s %s%s", e.At.Local().Format("15:04:05.000"), e.Action, e.Subject, prefixed("  ", e.Code))
+		pods, err := d.pods(ctx)
+		if err != nil || pods[name].device > 0 || try == 5 {
+			return err
+		}
+		if err := d.remove(ctx, name); err != nil {
+			return err
+		}
 	}
-	return nil
-}
-
-func prefixed(prefix, text string) string {
-	if text == "" {
-		return ""
-	}
-	return prefix + text
 }
 
 // podOf is a pod of the lab and the device index of its interface.

@@ -88,11 +88,12 @@ func lines(text string) []string {
 // fullSubnet asks for more pods than are left, in a subnet without a free address.
 func (d *demo) fullSubnet(ctx context.Context) error {
 	d.chapter("Accident: subnet-b is full, and node-2 is asked for more", "vpclab fault set subnet-full subnet-b")
-	if err := d.fault(ctx, "subnet-full", "subnet-b"); err != nil {
-		return err
-	}
-	p, err := d.pool(ctx, "node-2")
-	if err != nil {
+	var p poolView
+	_, _, err := d.eventually(ctx, time.Minute, func() (ok bool, err error) { // the reconciler has just come back
+		p, err = d.pool(ctx, "node-2")
+		return p.free() >= 4, err
+	})
+	if err := errorOr(err, d.fault(ctx, "subnet-full", "subnet-b")); err != nil {
 		return err
 	}
 	list, err := d.variant("impatient", `"type": "eni-ipam"`, `"type": "eni-ipam", "wait": "6s"`)
@@ -121,8 +122,8 @@ func (d *demo) fullSubnet(ctx context.Context) error {
 		return err
 	}
 	_, back, err := d.eventually(ctx, time.Minute, func() (bool, error) {
-		p, err := d.pool(ctx, "node-2")
-		return p.free() >= 4, err
+		now, err := d.pool(ctx, "node-2")
+		return now.free() >= p.free(), err
 	})
 	d.check(back, "as soon as other pods end, their addresses are there, after 5 s of cooling")
 	return errorOr(err, d.mend(ctx))
@@ -211,7 +212,7 @@ func (d *demo) emptied(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.journal(ctx, began); err != nil {
+	if err := d.timeline(ctx, began, "node-1"); err != nil {
 		return err
 	}
 	for _, n := range d.view.byRole(roleNode) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -122,6 +123,9 @@ func dropsCommand(o *options) *cobra.Command {
 	c.Flags().BoolVar(&follow, "follow", false, "go on with those to come")
 	return c
 }
+
+// errSilent is an error that the output has told already.
+var errSilent = errors.New("")
 
 func errorOr(err, other error) error {
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 )
@@ -99,23 +100,13 @@ func inMachine(c *cobra.Command, o *options, machine, program string, args ...st
 	if err != nil {
 		return err
 	}
+	// This process becomes the program, so that signals, terminal and exit code are the program's own.
 	cmd := s.command(c.Context(), n, surroundings(), program, args...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, c.OutOrStdout(), c.ErrOrStderr()
-	if err := cmd.Run(); err != nil {
-		if cmd.ProcessState != nil {
-			return fail(cmd.ProcessState.ExitCode(), "%w", errSilent) // the program has said why
-		}
-		return fail(exitBlind, "cannot enter %s: %w", machine, err)
+	if cmd.Err != nil {
+		return fail(exitBlind, "cannot enter %s: %w", machine, cmd.Err)
 	}
-	return nil
+	return fail(exitBlind, "cannot enter %s: %w", machine, syscall.Exec(cmd.Path, cmd.Args, cmd.Env))
 }
-
-// errSilent is an error that was told already.
-var errSilent = silence{}
-
-type silence struct{}
-
-func (silence) Error() string { return "" }
 
 func shellCommand(o *options) *cobra.Command {
 	return &cobra.Command{

@@ -37,7 +37,9 @@ func insideCommand() *cobra.Command {
 		case "pool":
 			return writePool(c.Context())
 		case "status":
-			return writeStatus(c.Context())
+			return writeLocal(c.Context(), "/v1/status")
+		case "events": // CloudEvents of the last minutes that the machine's daemon has heard, as server-sent events
+			return writeLocal(c.Context(), "/v1/events?follow=false&since=2m")
 		}
 		var orders []podOrder
 		if err := json.NewDecoder(os.Stdin).Decode(&orders); err != nil {

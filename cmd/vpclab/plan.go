@@ -91,7 +91,7 @@ func loadPlan(what string) (plan, error) {
 	if len(text) == 0 {
 		var err error
 		if text, err = os.ReadFile(what); err != nil {
-			return plan{}, fmt.Errorf("%q is neither a built-in lab (one-node, two-nodes) nor a file: %w", what, err)
+			return plan{}, fmt.Errorf("%q is neither a built-in lab (one-node, two-nodes, demo) nor a file: %w", what, err)
 		}
 		name = strings.TrimSuffix(filepath.Base(what), filepath.Ext(what))
 	}

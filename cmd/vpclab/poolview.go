@@ -84,13 +84,13 @@ type statusOf struct {
 	Reconciler *struct{ Leading bool }
 }
 
-// writeStatus answers the verb status of insideCommand: what the machine's daemon says of itself.
-func writeStatus(ctx context.Context) error {
+// writeLocal prints what the machine's daemon answers on its socket.
+func writeLocal(ctx context.Context, path string) error {
 	client := http.Client{Timeout: 2 * time.Second, Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", "/run/enichain/enichaind.sock")
 		}}}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://enichaind/v1/status", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://enichaind"+path, nil)
 	if err != nil {
 		return err
 	}

@@ -35,10 +35,12 @@ func upCommand(o *options) *cobra.Command {
 	f := upFlags{}
 	c := &cobra.Command{
 		Use:   "up [NAME|FILE]",
-		Short: "Start a lab: built-in one-node (default) or two-nodes, or a YAML file of yours",
+		Short: "Start a lab: built-in one-node (default), two-nodes or demo, or a YAML file of yours",
 		Long: `Starts a lab and returns once its nodes can give addresses to pods. A file looks like this:
 ` + strings.ReplaceAll(twoNodes, "\n", "\n  ") + `
 It may also have "enichaind:", keys of enichaind.yaml that are laid over what vpclab writes for the nodes.
+Inside, EC2 answers at http://` + ec2Address + ` and IMDSv2 at http://` + imdsAddress + `. Outside the VPC there are the hosts "internet"
+(` + internetAddress + `, it sees a node as its public address) and "client" (` + clientAddress + `, as over a Direct Connect).
 Exit codes: 0 up; 2 the file is wrong; 3 this machine cannot; 4 the nodes were not ready in time (the lab stays).`,
 		Example: "  vpclab up two-nodes\n  vpclab up --name other --speed 10x my-lab.yaml",
 		Args:    cobra.MaximumNArgs(1),

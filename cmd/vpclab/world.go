@@ -128,6 +128,9 @@ func (h *holder) apply(ctx context.Context, c vpc.Change) error {
 	case vpc.AddressesChanged:
 		return h.fabric.Addresses(ctx, n.wire(c))
 	case vpc.LinkDetached:
+		if i, ok := h.world.Instance(c.Instance); ok && i.State == vpc.Terminated && n.daemon != nil {
+			n.daemon.kill() // what ran on a terminated instance runs no more
+		}
 		return h.fabric.Detach(ctx, c.ENI.ID)
 	}
 	return fmt.Errorf("the lab knows no change %q", c.Kind)

@@ -197,7 +197,7 @@ func TestBadInput(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"unknown lab", []string{"up", "three-nodes"}, 2, []string{`"three-nodes" is neither a built-in lab (one-node, two-nodes) nor a file`}},
+		{"unknown lab", []string{"up", "three-nodes"}, 2, []string{`"three-nodes" is neither a built-in lab (one-node, two-nodes, demo) nor a file`}},
 		{"all faults of a file", []string{"up", file}, 2, []string{`subnets[0].name "a"`, "subnets[0].cidr 10.1.0.0/24: not inside vpc 10.0.0.0/16",
 			"subnets[0].zone: missing", `nodes[0].name "Node"`, `nodes[0].type "t9.huge": the lab knows`, `nodes[0].subnet "b"`}},
 		{"speed", []string{"up", "--speed", "fast"}, 2, []string{`--speed "fast"`}},
