@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -20,7 +21,9 @@ const (
 )
 
 // kernel is the node's network namespace, changed by routed-veth's own code.
-type kernel struct{}
+type kernel struct {
+	results string // folder of the runtime's cached results
+}
 
 var _ agent.Kernel = kernel{}
 
@@ -79,12 +82,14 @@ func (kernel) Prepare(ctx context.Context, e agent.ENI) error {
 }
 
 // Repair puts back what others took.
-func (kernel) Repair(ctx context.Context, enis []agent.ENI) ([]string, error) {
+func (k kernel) Repair(ctx context.Context, enis []agent.ENI) ([]string, error) {
 	list := make([]routedveth.ENI, 0, len(enis))
 	for _, e := range enis {
 		list = append(list, toENI(e))
 	}
-	return routedveth.Repair(ctx, list)
+	what, err := routedveth.Repair(ctx, list)
+	more, failed := mendStages(ctx, k.results, len(what) > 0)
+	return append(what, more...), errors.Join(err, failed)
 }
 
 // Forget takes back what Prepare made.

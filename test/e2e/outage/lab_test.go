@@ -79,7 +79,7 @@ func newLab(t *testing.T, name, text string) *lab {
 	if _, err := os.Stat(filepath.Join(bin, "vpclab")); err != nil {
 		t.Fatalf("%v: these tests run the built binaries: make build", err)
 	}
-	l := &lab{t: t, name: fmt.Sprintf("outage-%s-%d", name, os.Getpid()), dir: t.TempDir()}
+	l := &lab{t: t, name: fmt.Sprintf("out-%s-%d", name, os.Getpid()), dir: t.TempDir()}
 	t.Cleanup(func() {
 		if t.Failed() {
 			logs, _ := filepath.Glob(filepath.Join(os.TempDir(), "vpclab-*", l.name, "log", "*"))
