@@ -21,49 +21,76 @@ func (Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, error)
 	if err != nil {
 		return nil, err
 	}
-	g, err := gather(ctx, r, conf)
+	g, err := gather(r, conf)
 	if err != nil {
 		return nil, err
 	}
-	result, err := add(ctx, r, conf, g)
+	w, err := open(r, conf)
+	if err != nil {
+		return nil, err
+	}
+	defer w.close()
+	// Before the delegate is asked: where the interface is there, its address is that of a container that lives.
+	if err := w.vacate(); err != nil {
+		return nil, err
+	}
+	if conf.plugin != "" {
+		if g, err = ask(ctx, r, conf); err != nil {
+			return nil, err
+		}
+	}
+	result, err := w.add(ctx, g)
 	if err != nil {
 		return nil, errors.Join(err, conf.delegate(ctx, r, "DEL"))
 	}
 	return result, nil
 }
 
-func add(ctx context.Context, r *stages.Request, conf *config, g given) (*stages.Result, error) {
-	c, err := link.Open()
-	if err != nil {
+// open opens what both ends are made through.
+func open(r *stages.Request, conf *config) (w *wire, err error) {
+	w = &wire{conf: conf, r: r}
+	defer func() {
+		if err != nil {
+			w.close()
+		}
+	}()
+	if w.host, err = link.Open(); err != nil {
 		return nil, err
 	}
-	defer c.Close()
-	inside, err := link.OpenNetns(r.Netns)
-	if err != nil {
+	if w.inside, err = link.OpenNetns(r.Netns); err != nil {
 		return nil, stages.Errorf(stages.Env, "%w", err)
 	}
-	defer inside.Close()
-	pod, err := link.OpenIn(inside)
-	if err != nil {
+	if w.pod, err = link.OpenIn(w.inside); err != nil {
 		return nil, stages.Errorf(stages.Env, "%w", err)
 	}
-	defer pod.Close()
+	return w, nil
+}
 
-	w := &wire{conf: conf, r: r, given: g, host: c, pod: pod, inside: inside}
-	if err := w.choose(ctx); err != nil {
-		return nil, err
+func (w *wire) close() {
+	if w.host != nil {
+		w.host.Close()
 	}
-	if err := w.vacate(); err != nil {
+	if w.inside != nil {
+		w.inside.Close()
+	}
+	if w.pod != nil {
+		w.pod.Close()
+	}
+}
+
+func (w *wire) add(ctx context.Context, g given) (*stages.Result, error) {
+	w.given = g
+	if err := w.choose(ctx); err != nil {
 		return nil, err
 	}
 	if err := w.make(); err != nil {
 		return nil, err
 	}
 	if err := errors.Join(w.connect(), ctx.Err()); err != nil {
-		return nil, errors.Join(err, c.Do(link.DelLink(w.hostIndex)))
+		return nil, errors.Join(err, w.host.Do(link.DelLink(w.hostIndex)))
 	}
 	host := &types100.Interface{Name: w.hostName, Mac: w.hostMAC.String(), Mtu: w.mtu}
-	sandbox := &types100.Interface{Name: r.IfName, Mac: w.podMAC.String(), Mtu: w.mtu, Sandbox: r.Netns}
+	sandbox := &types100.Interface{Name: w.r.IfName, Mac: w.podMAC.String(), Mtu: w.mtu, Sandbox: w.r.Netns}
 	return g.finish(host, sandbox), nil
 }
 
@@ -257,12 +284,12 @@ func (w *wire) make() error {
 
 // connect gives both ends their addresses, neighbours and routes, and looks whether a packet to the pod finds it.
 func (w *wire) connect() error {
-	alias := podAlias(w.r.Attachment.String(), w.given.addrs)
+	alias := podAlias(w.r.Attachment, w.given.addrs)
 	outside := []link.Message{link.SetLink(w.hostIndex, link.Change{Alias: &alias, NoLinkAddr: true})}
 	up := true
 	within := []link.Message{link.SetLink(w.podIndex, link.Change{Up: &up})}
 	outside = append(outside, hostSide(w.hostIndex, w.table, w.podMAC, w.given.addrs, w.source)...)
-	within = append(within, podSide(w.podIndex, w.hostMAC, w.given.addrs)...)
+	within = append(within, podSide(w.podIndex, w.metric(), w.hostMAC, w.given.addrs)...)
 	if w.given.has(false) {
 		key := "net/ipv6/conf/" + w.r.IfName + "/disable_ipv6"
 		if err := link.EnsureSysctlIn(w.inside, key, "0"); err != nil {
@@ -321,8 +348,18 @@ func hostSide(index, table int, podMAC link.MAC, addrs []netip.Addr, source sour
 	return out
 }
 
+// metric is the rank of the pod's routes: those of eth0 come first, whatever is attached beside it and in which order
+// (runtimes attach a pod's networks at the same time); each further interface has its own, so that none takes another's
+// place.
+func (w *wire) metric() uint32 {
+	if w.r.IfName == "eth0" {
+		return 0
+	}
+	return uint32(1024 + w.podIndex)
+}
+
 // podSide are the pod's addresses, next hops and default routes.
-func podSide(index int, hostMAC link.MAC, addrs []netip.Addr) []link.Message {
+func podSide(index int, metric uint32, hostMAC link.MAC, addrs []netip.Addr) []link.Message {
 	var out []link.Message
 	seen := map[bool]bool{}
 	for _, a := range addrs {
@@ -339,11 +376,11 @@ func podSide(index int, hostMAC link.MAC, addrs []netip.Addr) []link.Message {
 		out = append(out, link.AddNeighbour(link.Neighbour{Link: index, Addr: hop, MAC: hostMAC}))
 		if a.Is4() {
 			out = append(out, link.AddRoute(link.Route{
-				Dst: netip.PrefixFrom(hop, 32), Link: index, Protocol: numbers.Protocol, Scope: link.ScopeLink,
+				Dst: netip.PrefixFrom(hop, 32), Link: index, Protocol: numbers.Protocol, Scope: link.ScopeLink, Metric: metric,
 			}))
 		}
 		out = append(out, link.AddRoute(link.Route{
-			Dst: everywhere(a), Gateway: hop, Link: index, Protocol: numbers.Protocol,
+			Dst: everywhere(a), Gateway: hop, Link: index, Protocol: numbers.Protocol, Metric: metric,
 		}))
 	}
 	return out

@@ -95,3 +95,52 @@ func host(t *testing.T, n *node, r *stages.Request) string {
 	words := strings.Fields(n.Run("ip", "-o", "link", "show", n.hostName(r)))
 	return after(words, "link/ether")
 }
+
+// A second interface of the pod, of whatever network, leaves the first one its routes; they are there when the first
+// one goes.
+func TestSecondInterface(t *testing.T) {
+	n := newNode(t, setup6)
+	n.prepare(routedveth.ENI{N: 0, MAC: mac0})
+	pod := linktest.New(t)
+	first := request(t, "c1", pod, onENI("eth0", mac0, "10.0.0.21", "fd00:1::21"))
+	second := request(t, "c1", pod, onENI("eth0", mac0, "10.0.0.22", "fd00:1::22"))
+	second.IfName = "net1"
+	later := n.add(second)
+	added := n.add(first)
+	for r, result := range map[*stages.Request]*stages.Result{first: added, second: later} {
+		if err := n.check(r, result); err != nil {
+			t.Errorf("CHECK of %s: %v", r.Attachment, err)
+		}
+	}
+	for _, to := range []string{"192.0.2.1", "2001:db8::1"} {
+		if got := pod.Run("ip", "route", "get", to); !strings.Contains(got, "dev eth0") {
+			t.Errorf("with two interfaces: %s", got)
+		}
+	}
+	pod.Run("ip", "link", "set", "eth0", "down")
+	for _, to := range []string{"192.0.2.1", "2001:db8::1"} {
+		if got := pod.Run("ip", "route", "get", to); !strings.Contains(got, "dev net1") {
+			t.Errorf("with the second alone: %s", got)
+		}
+	}
+}
+
+// The names of a network and a container may be longer than a link's note.
+func TestLongNames(t *testing.T) {
+	n := newNode(t)
+	pod := linktest.New(t)
+	r := request(t, strings.Repeat("c", 150), pod, `{"ips":[{"address":"192.168.100.5/24"}]}`)
+	r.Network = strings.Repeat("n", 100)
+	n.add(r)
+	gc := &stages.Request{Command: "GC", Version: "1.1.0", Config: r.Config, Valid: []stages.Attachment{r.Attachment}}
+	gc.Network = r.Network
+	n.in(func() error { return routedveth.Stage{}.GC(t.Context(), gc) })
+	if got := n.Run("ip", "-o", "link"); !strings.Contains(got, n.hostName(r)) {
+		t.Errorf("GC took a valid attachment: %s", got)
+	}
+	gc.Valid = []stages.Attachment{}
+	n.in(func() error { return routedveth.Stage{}.GC(t.Context(), gc) })
+	if got := n.Run("ip", "-o", "link"); strings.Contains(got, n.hostName(r)) {
+		t.Errorf("GC left: %s", got)
+	}
+}

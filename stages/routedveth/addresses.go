@@ -58,8 +58,8 @@ type given struct {
 	eni    *entry       // nil: the addresses belong to no network interface
 }
 
-// gather takes the addresses from prevResult or from the delegate, never from both.
-func gather(ctx context.Context, r *stages.Request, conf *config) (given, error) {
+// gather takes the addresses from prevResult, or sees that a delegate can be asked for them; never both.
+func gather(r *stages.Request, conf *config) (given, error) {
 	some := r.Prev != nil && len(r.Prev.IPs) > 0
 	switch {
 	case some && conf.plugin != "":
@@ -70,7 +70,14 @@ func gather(ctx context.Context, r *stages.Request, conf *config) (given, error)
 	case conf.plugin == "":
 		return given{}, stages.Errorf(stages.NoPrevResult, "no address for %s: put a stage that gives one before routed-veth, "+
 			"such as eni-ipam or host-local, or set ipam.type", r.Attachment)
+	case r.Prev != nil:
+		return given{}, wired(r, r.Prev)
 	}
+	return given{}, nil
+}
+
+// ask has the delegate give the addresses; what it gave is taken back where it is of no use.
+func ask(ctx context.Context, r *stages.Request, conf *config) (given, error) {
 	result, err := stages.Delegate(ctx, r, conf.plugin, r.Config, "ADD")
 	if err != nil {
 		return given{}, err
@@ -85,9 +92,23 @@ func gather(ctx context.Context, r *stages.Request, conf *config) (given, error)
 	return g, nil
 }
 
+// wired refuses a result in which the container has its interface already.
+func wired(r *stages.Request, result *stages.Result) error {
+	for _, at := range result.Interfaces {
+		if at.Sandbox != "" && at.Name == r.IfName {
+			return stages.Errorf(stages.Config, "prevResult has %s of %s in the container already: "+
+				"two stages that make interfaces stand in the list; take one of them out", at.Name, r.Attachment)
+		}
+	}
+	return nil
+}
+
 // read finds the pod's addresses in a result, and the network interface they belong to.
 func read(r *stages.Request, result *stages.Result) (given, error) {
 	g := given{result: result}
+	if err := wired(r, result); err != nil {
+		return g, err
+	}
 	for i, ip := range result.IPs {
 		a, ok := netip.AddrFromSlice(ip.Address.IP)
 		if !ok {
@@ -95,10 +116,6 @@ func read(r *stages.Request, result *stages.Result) (given, error) {
 		}
 		if ip.Interface != nil {
 			at := result.Interfaces[*ip.Interface]
-			if at.Sandbox != "" && at.Name == r.IfName {
-				return g, stages.Errorf(stages.Config, "prevResult has %s in the container already, with %s: "+
-					"two stages that make interfaces stand in the list; take one of them out", at.Name, a)
-			}
 			if at.Sandbox != "" {
 				continue // another interface's
 			}

@@ -1,24 +1,18 @@
 package routedveth
 
 import (
-	"crypto/sha1"
-	"encoding/hex"
 	"net/netip"
 	"strings"
+
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/internal/nft"
 )
 
-// mostOwner is how much of a link's alias (255 bytes, IFALIASZ) an owner may take: two addresses of each family and
-// their blanks need up to 112.
-const mostOwner = 140
-
-// podAlias is a host end's note: whose it is and which addresses are behind it. It is how the agent knows an owner
-// after the pool file was lost, and how a route finds its way back after somebody set the link down and up.
-func podAlias(owner string, addrs []netip.Addr) string {
-	if len(owner) > mostOwner {
-		sum := sha1.Sum([]byte(owner))
-		owner = "sha1:" + hex.EncodeToString(sum[:])
-	}
-	text := owner
+// podAlias is a host end's note: whose it is, as comments of nftables have it, and which addresses are behind it. It is
+// how the agent knows an owner after the pool file was lost, and how a route finds its way back after somebody set the
+// link down and up. Two addresses of each family fit beside the longest owner (255 bytes, IFALIASZ).
+func podAlias(a stages.Attachment, addrs []netip.Addr) string {
+	text := nft.Owner(a.Network, a.Container, a.IfName)
 	for _, a := range addrs {
 		text += " " + a.String()
 	}
@@ -28,7 +22,7 @@ func podAlias(owner string, addrs []netip.Addr) string {
 // readPodAlias is the inverse. A note that somebody else wrote gives no owner and no addresses.
 func readPodAlias(text string) (owner string, addrs []netip.Addr) {
 	words := strings.Fields(text)
-	if len(words) == 0 || strings.Count(words[0], "/") != 2 && !strings.HasPrefix(words[0], "sha1:") {
+	if len(words) == 0 || strings.Count(words[0], "/") != 2 && !strings.Contains(words[0], "/~") {
 		return "", nil
 	}
 	for _, w := range words[1:] {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/stages/internal/nft"
 )
 
 // GC deletes the wires of this network whose attachments are not in the list: all of them are severed first, then
@@ -36,7 +37,7 @@ func (Stage) GC(ctx context.Context, r *stages.Request) error {
 	var stale, severing []link.Message
 	for _, l := range links {
 		owner, _ := readPodAlias(l.Alias)
-		if ours(l) && strings.HasPrefix(owner, r.Network+"/") && !keep[l.MAC] {
+		if ours(l) && nft.Owned(owner, r.Network) && !keep[l.MAC] {
 			severing = append(severing, sever(l))
 			stale = append(stale, link.DelLink(l.Index))
 		}

@@ -33,7 +33,7 @@ type PodView struct {
 	Link      string
 	Index     int
 	MAC       string
-	Owner     string // network/container/ifname; "" where the note is lost, "sha1:…" where it was too long
+	Owner     string // network/container/ifname; "" where the note is lost, with a hash where it was too long
 	N         int    // network interface; 0 also where there is none
 	Profile   int    // snat's, 0 to 7
 	MTU       int

@@ -255,6 +255,12 @@ func TestDelegate(t *testing.T) {
 	if _, err := n.tryAdd(&again); err == nil {
 		t.Error("a second eth0 in the same container")
 	}
+	same(t, "calls of an ADD beside a container that lives", "", calls())
+	again.Netns = linktest.New(t).Path()
+	n.Script("ip link add " + n.hostName(&again) + " up type veth peer name x0")
+	if _, err := n.tryAdd(&again); err == nil {
+		t.Error("the host end has another's name")
+	}
 	same(t, "calls of an ADD that failed", "ADD DEL", calls())
 	n.del(r)
 	same(t, "calls", "DEL", calls())
