@@ -44,8 +44,10 @@ func (s Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, erro
 	if err != nil {
 		return nil, err
 	}
-	if lease.Repeated && len(want) > 0 && !slices.Equal(want, lease.Addresses) {
-		return nil, stages.Errorf(stages.Config, "%s holds %s already, and asks for %s; delete it first", r.Attachment, lease.Addresses[0], want[0])
+	for _, a := range want {
+		if !slices.Contains(lease.Addresses, a) {
+			return nil, stages.Errorf(stages.Config, "%s holds %s already, and asks for %s; delete it first", r.Attachment, lease.Addresses[0], a)
+		}
 	}
 	result, err := conf.result(r, lease)
 	if err != nil && !lease.Repeated {

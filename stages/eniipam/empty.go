@@ -3,6 +3,7 @@ package eniipam
 import (
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,8 +88,11 @@ func (q *queue) numbers() string {
 		parts = append(parts, fmt.Sprintf("%d waiting before it", q.last.Ahead))
 	}
 	scope := ""
+	if q.last.Pool != "default" {
+		scope = " in pool " + strconv.Quote(q.last.Pool)
+	}
 	if q.last.Primary {
-		scope = " on the primary interface"
+		scope += " on the primary interface"
 	}
 	return strings.Join(parts, ", ") + scope
 }

@@ -186,7 +186,8 @@ func TestRefused(t *testing.T) {
 		{"ranges", n.conf(`,"runtimeConfig":{"ipRanges":[[{"subnet":"10.0.0.0/24"}]]}`), "CONFIG runtimeConfig.ipRanges: addresses come from the node's network interfaces"},
 		{"no such address", n.conf(`,"runtimeConfig":{"ips":["10.110.99.9/24"]}`), "POOL_EMPTY enichain/c/eth0 asks for 10.110.99.9: this node has no such address"},
 		{"two of a family", n.conf(`,"args":{"cni":{"ips":["10.110.10.10","10.110.10.11"]}}`), "CONFIG args.cni.ips[1]: 10.110.10.11 is a second address of its family"},
-		{"no pool of that name", n.conf(`,"pool":"gpu","wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 0 leased; enichaind does not run"},
+		{"no pool of that name", n.conf(`,"pool":"gpu","wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 0 leased in pool \"gpu\"; enichaind does not run"},
+		{"args of another form", n.conf(`,"args":{"cni":{"ips":"10.110.10.10"}}`), `CONFIG args.cni.ips: want a list of addresses such as ["10.0.1.23"], got "10.110.10.10"`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

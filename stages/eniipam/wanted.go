@@ -27,13 +27,14 @@ func wanted(r *stages.Request) ([]netip.Addr, error) {
 	}
 	if len(texts) == 0 {
 		where = "args.cni.ips"
-		var args struct {
+		var args struct { // all but this is somebody else's
 			CNI struct {
-				IPs []string `json:"ips"`
+				IPs json.RawMessage `json:"ips"`
 			} `json:"cni"`
 		}
-		if raw, ok := r.Member("args"); ok && json.Unmarshal(raw, &args) == nil {
-			texts = args.CNI.IPs
+		raw, ok := r.Member("args")
+		if ok && json.Unmarshal(raw, &args) == nil && len(args.CNI.IPs) > 0 && json.Unmarshal(args.CNI.IPs, &texts) != nil {
+			return nil, stages.Errorf(stages.Config, `args.cni.ips: want a list of addresses such as ["10.0.1.23"], got %s`, compact(args.CNI.IPs))
 		}
 	}
 	if ip := r.Args["IP"]; len(texts) == 0 && ip != "" {
