@@ -112,7 +112,18 @@ func TestLockHolderIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = c.Wait()
-	p.State() // a dead holder holds nothing
+	mute, err := os.Open(p.Path() + ".lock") // a dead holder holds nothing, and is not named for another
+	if err == nil {
+		err = syscall.Flock(int(mute.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.View(t.Context(), func(*store.Tx) error { return nil }); err == nil || !strings.Contains(err.Error(), "did not leave its name") {
+		t.Errorf("a holder without a name: %v", err)
+	}
+	mute.Close()
+	p.State()
 }
 
 func TestDeferredDELIsSettledFirst(t *testing.T) {
@@ -207,6 +218,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 	}{
 		{"none", func(t *testing.T) string { return filepath.Join(t.TempDir(), "no", "pool.db") }, &notReady, "there is no such file; enichaind makes it"},
 		{"empty", func(t *testing.T) string { return edit(t, func([]byte) []byte { return nil }) }, &notReady, "the file is empty"},
+		{"folder", func(t *testing.T) string { return t.TempDir() }, &damaged, "it is no regular file"},
 		{"another boot's", func(t *testing.T) string {
 			p := storetest.At(t, filepath.Join(t.TempDir(), "pool.db"), store.Options{Boot: "other", NoSync: true}, store.Now{Boot: 1})
 			return p.Path()

@@ -168,7 +168,8 @@ func (l *fileLock) holder(waited time.Duration) error {
 	}
 	pid, err1 := strconv.Atoi(string(fields[0]))
 	since, err2 := strconv.ParseInt(string(fields[1]), 10, 64)
-	if err1 == nil && err2 == nil {
+	// A holder that did not sign leaves the words of the one before it, which has ended as a rule.
+	if err1 == nil && err2 == nil && unix.Kill(pid, 0) != unix.ESRCH {
 		e.PID, e.Command = pid, string(fields[2])
 		e.Age = time.Duration(bootTime() - ipam.Instant(since))
 	}

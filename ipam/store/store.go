@@ -109,6 +109,9 @@ func (s *Store) locked(ctx context.Context, f func() error) error {
 	if err != nil {
 		return s.notReady(err)
 	}
+	if !info.Mode().IsRegular() {
+		return &DamagedError{Path: s.path, Cause: "it is no regular file"}
+	}
 	if info.Size() == 0 {
 		return &NotReadyError{Path: s.path, Reason: Empty}
 	}
