@@ -253,6 +253,12 @@ func (c *Core) doubt(now Now, n *node) {
 		odd = odd || n.enis[s.ENI] == nil && !n.ended[s.ENI]
 	}
 	switch {
+	case !odd:
+		n.oddSince = never
+	case n.oddSince == never:
+		n.oddSince = now.At
+	}
+	switch {
 	case leaving:
 		n.wantList(now, max(n.begun+3*time.Second-now.At, time.Second))
 	case held && n.basis.Seq < n.snap.Seq:
@@ -261,8 +267,8 @@ func (c *Core) doubt(now Now, n *node) {
 			after = relist
 		}
 		n.wantList(now, max(n.begun+after-now.At, 0))
-	case odd:
-		n.wantList(now, max(n.begun+30*time.Second-now.At, 0))
+	case odd: // often at first, then more and more seldom
+		n.wantList(now, max(n.begun+min(max(now.At-n.oddSince, 2*time.Second), time.Minute)-now.At, 0))
 	}
 }
 

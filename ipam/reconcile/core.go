@@ -59,6 +59,7 @@ type node struct {
 	overlay   []overlay
 	want      time.Duration // a list is wanted from then on; never = not
 	wantFails int           // lists in a row that did not settle what they were for
+	oddSince  time.Duration // since the node's word and the lists do not fit; never = they do
 
 	inflight  *Call
 	started   time.Duration
@@ -260,7 +261,7 @@ func (c *Core) node(id ipam.InstanceID) *node {
 			id: id, incAt: never, missing: never, want: never, epoch: max(c.revision, 1), enis: map[ipam.ENIID]*tracked{},
 			ended:   map[ipam.ENIID]bool{},
 			unknown: map[ipam.ENIID]time.Duration{}, creations: map[int]*creation{}, tokens: map[int]token{},
-			readBegun: never, begun: never, outbidAt: never,
+			readBegun: never, begun: never, outbidAt: never, oddSince: never,
 		}
 		c.nodes[id] = n
 	}

@@ -204,7 +204,7 @@ func (c *Core) takeInstance(now Now, n *node, l Listed) {
 // takeENIs replaces what is known of a node's interfaces by what is listed, with the overlay of our own calls on top.
 // What is not listed any more is kept until a second list, later by V, does not have it either (protocol r4).
 func (c *Core) takeENIs(now Now, n *node, rows map[ipam.ENIID]ENI, l Listed) {
-	n.overlay = slices.DeleteFunc(n.overlay, func(o overlay) bool { return l.Begun >= o.at+Visibility })
+	n.overlay = slices.DeleteFunc(n.overlay, func(o overlay) bool { return l.Begun >= o.at+Visibility || n.pulled(o, rows, l) })
 	old := n.enis
 	n.enis = map[ipam.ENIID]*tracked{}
 	for id, row := range rows {
@@ -255,6 +255,15 @@ func (c *Core) takeENIs(now Now, n *node, rows map[ipam.ENIID]ENI, l Listed) {
 			delete(n.unknown, id)
 		}
 	}
+}
+
+// pulled says whether somebody has undone our Attach already: EC2 lists the interface without an attachment, and the
+// node has lost the link that it had. Neither alone would do: lists lag, and the node's word is a hint.
+func (n *node) pulled(o overlay, rows map[ipam.ENIID]ENI, l Listed) bool {
+	row, ok := rows[o.eni]
+	s := n.summary(o.eni)
+	return o.action == Attach && ok && row.Attachment == "" && l.Begun >= o.at+settle &&
+		s != nil && s.Attachment == o.attachment && !s.Link && s.Lost+s.Held > 0
 }
 
 // ghosts are interfaces that the node names and no list has shown yet: made by the leader before us, maybe. They count
