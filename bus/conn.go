@@ -188,6 +188,9 @@ func delay(attempts int) time.Duration {
 // Connected says whether the bus hears us at this moment.
 func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
+// Reconnects counts the connections after the first. A server that started anew has forgotten the snapshots.
+func (c *Conn) Reconnects() uint64 { return c.nc.Stats().Reconnects }
+
 // Rejected counts messages that could not be decoded or spoke for another node.
 func (c *Conn) Rejected() uint64 { return c.rejected.Load() }
 

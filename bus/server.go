@@ -1,7 +1,6 @@
 package bus
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -42,6 +41,8 @@ const (
 	startLimit  = 10 * time.Second
 	usersPeriod = 2 * time.Second // how often the users file is looked at
 	spareStore  = 64 << 20        // bytes of streams beside the events
+
+	snapshotStore = 64 << 20 // bytes of memory for snapshots: 5,000 nodes of the largest type take a third
 )
 
 // Server is a NATS server inside this process.
@@ -171,36 +172,7 @@ func (s *Server) start() (err error) {
 		return fmt.Errorf("cannot reach the bus's own server: %w", err)
 	}
 	defer c.Close()
-	if err := c.EnsureStreams(ctx, s.options.Retain); err != nil {
-		return err
-	}
-	return s.endBoot(ctx, c)
-}
-
-// endBoot empties the stream of snapshots when the store is from another boot of this machine. A disk that lied about
-// a sync, or a machine that was set back to an image, would bring back an older snapshot than one that the stream had
-// acknowledged, and an address that it calls fenced may be a pod's by now (docs/protocol.md, A4; a block cut short was
-// seen to do it). Every node tells its own again when it connects.
-func (s *Server) endBoot(ctx context.Context, c *Conn) error {
-	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return fmt.Errorf("cannot read the kernel's boot id: %w", err)
-	}
-	mark := filepath.Join(s.options.Store, "boot")
-	if old, err := os.ReadFile(mark); err == nil && bytes.Equal(old, boot) {
-		return nil
-	}
-	stream, err := c.js.Stream(ctx, StreamState)
-	if err == nil {
-		err = stream.Purge(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("cannot empty the stream %s of another boot: %w", StreamState, err)
-	}
-	if err := os.WriteFile(mark, boot, 0o600); err != nil {
-		return fmt.Errorf("cannot mark the store of the bus: %w", err)
-	}
-	return nil
+	return c.EnsureStreams(ctx, s.options.Retain)
 }
 
 // awaitReady waits until the server takes connections. One that cannot start says so in its log, and neither ends nor
@@ -251,7 +223,7 @@ func (s *Server) serverOptions() (*server.Options, error) {
 		ServerName: "enichain", DontListen: true, NoSigs: true,
 		MaxPayload: maxPayload, MaxControlLine: 4096, MaxConn: 64, MaxPending: 8 << 20, WriteDeadline: 2 * time.Second,
 		JetStream: true, StoreDir: s.options.Store, SyncAlways: true, DisableJetStreamBanner: true,
-		JetStreamMaxMemory: 16 << 20, JetStreamMaxStore: retain.Bytes + spareStore,
+		JetStreamMaxMemory: snapshotStore, JetStreamMaxStore: retain.Bytes + spareStore,
 	}
 	if s.options.Listen == "" {
 		return o, nil

@@ -32,11 +32,15 @@ func (r Retention) orDefault() Retention {
 
 // EnsureStreams makes the streams what they must be. Serve does it for an embedded server; a reconciler does it where
 // the bus is somebody else's.
+//
+// Snapshots live in the server's memory. A disk may bring back an older one than the stream had acknowledged (a sync that
+// was none, a block cut short, a machine set back to an image), and an address that it calls fenced may be a pod's by now
+// (docs/protocol.md, A4); memory brings back the newest or none. Every node tells its own again when it connects.
 func (c *Conn) EnsureStreams(ctx context.Context, r Retention) error {
 	r = r.orDefault()
 	for _, cfg := range []jetstream.StreamConfig{{
 		Name: StreamState, Subjects: []string{allSnapshots}, Description: "each node's newest snapshot of its pool",
-		MaxMsgsPerSubject: 1, MaxAge: snapshotAge, Storage: jetstream.FileStorage, Discard: jetstream.DiscardOld,
+		MaxMsgsPerSubject: 1, MaxAge: snapshotAge, Storage: jetstream.MemoryStorage, Discard: jetstream.DiscardOld,
 		Duplicates: dedupeWindow, AllowDirect: false, // reads go to the leader: a replica may show an old fence
 	}, {
 		Name: StreamEvents, Subjects: []string{allEvents}, Description: "what happened on the nodes",

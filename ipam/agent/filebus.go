@@ -50,6 +50,9 @@ func NewFileBus(path string, faults func(error)) *FileBus {
 // Connected is always true.
 func (b *FileBus) Connected() bool { return true }
 
+// Reconnects is always 0.
+func (b *FileBus) Reconnects() uint64 { return 0 }
+
 // PublishEvent drops the record: nobody listens.
 func (b *FileBus) PublishEvent(context.Context, ipam.InstanceID, ipam.Inc, ipam.Record) error {
 	return nil

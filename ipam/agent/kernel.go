@@ -64,4 +64,7 @@ type Bus interface {
 	Supplies(ctx context.Context, instance ipam.InstanceID, f func(ipam.Supply)) error
 	// Connected says whether messages can pass now.
 	Connected() bool
+	// Reconnects rises with every connection after the first: what was under way before may be lost, and a server that
+	// started anew has forgotten what it was told.
+	Reconnects() uint64
 }

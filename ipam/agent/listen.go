@@ -60,9 +60,14 @@ func (s *Shell) hear(ctx context.Context, inbox *inbox) {
 func (s *Shell) followConnection(ctx context.Context, inbox *inbox) {
 	ticker := time.NewTicker(connectionPoll)
 	defer ticker.Stop()
-	up := false
+	up, times := false, s.config.Bus.Reconnects()
 	for {
-		if now := s.config.Bus.Connected(); now != up {
+		now, again := s.config.Bus.Connected(), s.config.Bus.Reconnects()
+		if up && now && again != times {
+			inbox.put(Input{Bus: &BusState{}}) // it was away between two looks
+			up = false
+		}
+		if times = again; now != up {
 			up = now
 			inbox.put(Input{Bus: &BusState{Up: up}})
 		}

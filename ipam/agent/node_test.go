@@ -295,6 +295,8 @@ var _ Bus = (*fakeBus)(nil)
 
 func (b *fakeBus) Connected() bool { return b.up }
 
+func (b *fakeBus) Reconnects() uint64 { return 0 }
+
 func (b *fakeBus) PublishSnapshot(_ context.Context, s ipam.Snapshot) error {
 	if b.fails == nil {
 		b.stream = s

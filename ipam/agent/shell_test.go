@@ -23,6 +23,7 @@ import (
 type wire struct {
 	mu     sync.Mutex // guards the rest
 	up     bool
+	times  uint64 // connections after the first
 	delay  time.Duration
 	got    []ipam.Snapshot
 	at     []time.Time
@@ -36,6 +37,12 @@ func (w *wire) Connected() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.up
+}
+
+func (w *wire) Reconnects() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.times
 }
 
 func (w *wire) set(f func()) {
@@ -228,6 +235,14 @@ func TestShellFollowsTheBus(t *testing.T) {
 		_, at, after := b.bus.last()
 		if after != before+1 || at.Sub(back) > 500*time.Millisecond {
 			t.Errorf("%d snapshots after the bus came back, the last %s later", after-before, at.Sub(back))
+		}
+		b.bus.set(func() { b.bus.times++ }) // gone and back between two looks: a hub that started anew knows nothing
+		back, before = time.Now(), after
+		time.Sleep(time.Second)
+		synctest.Wait()
+		_, at, after = b.bus.last()
+		if after != before+1 || at.Sub(back) > 500*time.Millisecond {
+			t.Errorf("%d snapshots after a reconnect, the last %s later", after-before, at.Sub(back))
 		}
 		b.end()
 	})
