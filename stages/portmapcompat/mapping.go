@@ -160,9 +160,9 @@ func (w want) String() string {
 
 // elements are all that one container needs: its ports, the pairs of addresses to masquerade, and that it is one of
 // those with ports.
-func (c config) elements(a stages.Attachment, ports []mapping, pod []netip.Addr) []want {
-	owner := owner(a)
-	all := []want{{set: setPods, Element: nft.Element{Key: podsKey(a), Comment: owner}}}
+func (c config) elements(attachment stages.Attachment, ports []mapping, pod []netip.Addr) []want {
+	owner := owner(attachment)
+	var all []want // the ports first: what CHECK misses first is what a person knows
 	for _, a := range pod {
 		f, mapped := nft.FamilyOf(a), false
 		for _, m := range ports {
@@ -197,7 +197,7 @@ func (c config) elements(a stages.Attachment, ports []mapping, pod []netip.Addr)
 			add(familyName(setHairpin, f), loopback, a)
 		}
 	}
-	return all
+	return append(all, want{set: setPods, Element: nft.Element{Key: podsKey(attachment), Comment: owner}})
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

@@ -344,7 +344,7 @@ func TestCheckFindsDriftAndAddMends(t *testing.T) {
 		{"masquerading gone", "nft flush chain " + table + "postrouting", "chain postrouting in table enichain-portmap-compat has 0 rules, not 4"},
 		{"index gone", "nft flush set " + table + "pods", "its element of set pods is missing"},
 		{"index deleted", "nft delete set " + table + "pods", "its element of set pods is missing"},
-		{"table gone", "nft delete table " + table, "its element of set pods is missing from table enichain-portmap-compat"},
+		{"table gone", "nft delete table " + table, "host port 8080/tcp is missing from table enichain-portmap-compat"},
 		{"setting gone", "echo 0 > /proc/sys/net/ipv4/conf/pod-a/route_localnet", "net/ipv4/conf/pod-a/route_localnet is 0, not 1"},
 	}
 	for _, tt := range tests {
