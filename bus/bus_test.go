@@ -144,6 +144,26 @@ func TestSnapshots(t *testing.T) {
 	}
 }
 
+// TestReadingLeavesNothing: a consumer lives in the server for minutes after its last reader, and a leader reads with each
+// of its lists.
+func TestReadingLeavesNothing(t *testing.T) {
+	s := serve(t, bus.ServerOptions{Store: filepath.Join(t.TempDir(), "bus")})
+	c := connect(t, bus.Options{Server: s})
+	for i := range uint64(2) {
+		for range 5 {
+			if latest, err := c.LatestSnapshots(t.Context()); err != nil || uint64(len(latest)) != i {
+				t.Fatalf("%v, %v", latest, err)
+			}
+		}
+		if n, err := c.Consumers(t.Context(), bus.StreamState); err != nil || n != 0 {
+			t.Errorf("%d snapshots: %d consumers are left, %v", i, n, err)
+		}
+		if err := c.PublishSnapshot(t.Context(), snapshot("i-a", 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestEmptyStream: nothing to read is not an error and does not wait.
 func TestEmptyStream(t *testing.T) {
 	r := connect(t, bus.Options{Server: serve(t, bus.ServerOptions{})})

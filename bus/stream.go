@@ -16,6 +16,8 @@ const (
 	snapshotAge = time.Hour
 	// dedupeWindow is how long a repeated Nats-Msg-Id is known; NATS's default.
 	dedupeWindow = 2 * time.Minute
+	// readerLife is how long the server keeps what a reader that died has left there; NATS's default is 5 min.
+	readerLife = 30 * time.Second
 	// eventsPerSubject bounds one node's events of one verb: a noisy node must not evict the fleet's history.
 	eventsPerSubject = 2_000
 )
@@ -93,10 +95,12 @@ func (c *Conn) LatestSnapshot(ctx context.Context, node ipam.InstanceID) (ipam.S
 func (c *Conn) readLast(ctx context.Context, stream, filter string, each func(subject string, data []byte)) error {
 	consumer, err := c.js.OrderedConsumer(ctx, stream, jetstream.OrderedConsumerConfig{
 		FilterSubjects: []string{filter}, DeliverPolicy: jetstream.DeliverLastPerSubjectPolicy,
+		InactiveThreshold: readerLife,
 	})
 	if err != nil {
 		return err
 	}
+	defer func() { _ = c.js.DeleteConsumer(ctx, stream, consumer.CachedInfo().Name) }() // else it ends by itself
 	if consumer.CachedInfo().NumPending == 0 {
 		return nil
 	}
