@@ -85,6 +85,20 @@ func (c *Core) detached(s *eniState) {
 		c.do(Effect{Forget: &n}) // the primary one's base is everybody's
 	}
 	c.record(ipam.Record{Verb: ipam.ENIDetached, ENI: s.eni})
+	if leased := c.leasedOn(s.eni); leased > 0 {
+		c.note("warn", "%s (number %d) is gone from the kernel; %d pods have addresses of it", s.eni, n, leased)
+	} else {
+		c.note("info", "%s (number %d) is gone", s.eni, n)
+	}
+}
+
+func (c *Core) leasedOn(eni ipam.ENIID) int {
+	for _, e := range c.pool.Snapshot.ENIs {
+		if e.ENI == eni {
+			return e.Leased
+		}
+	}
+	return 0
 }
 
 // forgetDeparted drops ENIs that the supply names no more. While leases are left on one whose link is there, the store
@@ -155,6 +169,7 @@ func (c *Core) prepared(p Prepared) {
 	s.prepared = true
 	if !c.wasReady(p.Attachment) {
 		c.record(ipam.Record{Verb: ipam.ENIAttached, ENI: s.eni})
+		c.note("info", "%s (number %d) is ready", s.eni, s.n)
 	}
 }
 

@@ -64,7 +64,7 @@ func (n *node) start() {
 func (n *node) open() {
 	n.t.Helper()
 	s := n.shell
-	st, ledger, err := s.config.openPool(n.t.Context(), func(format string, args ...any) { n.t.Logf(format, args...) })
+	st, ledger, err := s.config.openPool(n.t.Context(), func(_, format string, args ...any) { n.t.Logf(format, args...) })
 	if err != nil {
 		n.t.Fatal(err)
 	}

@@ -15,15 +15,18 @@ import (
 	"github.com/enichain/enichain/ipam/store"
 )
 
+// noter takes a line for the log; level as in Note.
+type noter func(level, format string, args ...any)
+
 // openPool opens the pool file of this boot and instance, or makes it: protocol A6. Nothing is leasable before it
 // returns, because there is no file before.
-func (c *Config) openPool(ctx context.Context, note func(string, ...any)) (*store.Store, Ledger, error) {
+func (c *Config) openPool(ctx context.Context, note noter) (*store.Store, Ledger, error) {
 	ledger, known, err := ReadLedger(c.LedgerFile)
 	if err != nil {
-		note("%v: everything is held until its time is over", err)
+		note("warn", "%v: everything is held until its time is over", err)
 	}
 	if known && ledger.Instance != c.Instance {
-		note("ledger %s is of instance %s, this is %s (a cloned disk): not believed", c.LedgerFile, ledger.Instance, c.Instance)
+		note("warn", "ledger %s is of instance %s, this is %s (a cloned disk): not believed", c.LedgerFile, ledger.Instance, c.Instance)
 		ledger, known = Ledger{}, false
 	}
 	st, err := c.openExisting(ctx, note)
@@ -49,13 +52,17 @@ func (c *Config) openPool(ctx context.Context, note func(string, ...any)) (*stor
 	if err != nil {
 		return nil, ledger, err
 	}
-	note("made pool file %s, inc %s: %d leases rebuilt from the kernel, %d addresses fenced and %d held from the ledger",
+	level := "warn"
+	if !sameBoot || !known && len(past.Leases) == 0 {
+		level = "info" // as each boot begins
+	}
+	note(level, "made pool file %s, inc %s: %d leases rebuilt from the kernel, %d addresses fenced and %d held from the ledger",
 		c.PoolFile, id.Inc, len(past.Leases), len(past.Fenced), len(past.Held))
 	return st, ledger, nil
 }
 
 // openExisting returns nil and no error when there is no file any more that could be used.
-func (c *Config) openExisting(ctx context.Context, note func(string, ...any)) (*store.Store, error) {
+func (c *Config) openExisting(ctx context.Context, note noter) (*store.Store, error) {
 	st, err := store.Open(ctx, c.PoolFile, c.storeOptions())
 	var missing *store.NotReadyError
 	var damaged *store.DamagedError
@@ -65,11 +72,11 @@ func (c *Config) openExisting(ctx context.Context, note func(string, ...any)) (*
 		if err != nil || !other {
 			return st, err
 		}
-		note("pool file %s is of another instance (a cloned disk): moved aside", c.PoolFile)
+		note("warn", "pool file %s is of another instance (a cloned disk): moved aside", c.PoolFile)
 	case errors.As(err, &missing) && missing.Reason == store.Missing:
 		return nil, nil
 	case errors.As(err, &missing), errors.As(err, &damaged):
-		note("%v: moved aside", err)
+		note("warn", "%v: moved aside", err)
 	default:
 		return nil, err
 	}

@@ -275,7 +275,7 @@ func TestNoPoolWithoutALookIntoTheKernel(t *testing.T) {
 	n := newNode(t, 1)
 	n.kernel.fails = os.ErrPermission
 	check(t, n.config.fill())
-	st, _, err := n.config.openPool(t.Context(), t.Logf)
+	st, _, err := n.config.openPool(t.Context(), func(_, format string, args ...any) { t.Logf(format, args...) })
 	if err == nil || st != nil {
 		t.Fatalf("opened %v, error %v", st, err)
 	}

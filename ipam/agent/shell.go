@@ -85,7 +85,7 @@ func (s *Shell) rest(ctx context.Context, d time.Duration) bool {
 // session is one life of a core: from a usable pool file to its loss.
 func (s *Shell) session(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
-	st, ledger, err := s.config.openPool(ctx, func(format string, args ...any) { s.say("warn", fmt.Sprintf(format, args...)) })
+	st, ledger, err := s.config.openPool(ctx, func(level, format string, args ...any) { s.say(level, fmt.Sprintf(format, args...)) })
 	if err != nil {
 		end()
 		return err
