@@ -286,8 +286,17 @@ func (s *Shell) log(c Call, a Answer) Answer {
 	if a.ENI != nil {
 		eni = a.ENI.ID
 	}
-	s.o.Log.Log(context.Background(), level, "ec2", "action", c.Action, "node", c.Instance, "eni", eni, "count", c.Count,
-		"device", c.Device, "code", code, "text", a.Text, "took", a.Took)
+	said := []any{"node", c.Instance, "eni", eni, "code", code, "took", a.Took.Round(time.Millisecond).String()}
+	if c.Count+len(c.Addresses) > 0 {
+		said = append(said, "addresses", max(c.Count, len(c.Addresses)))
+	}
+	if c.Device > 0 {
+		said = append(said, "device", c.Device)
+	}
+	if a.Text != "" {
+		said = append(said, "text", a.Text)
+	}
+	s.o.Log.Log(context.Background(), level, "ec2 "+string(c.Action), said...)
 	return a
 }
 
