@@ -37,7 +37,7 @@ func (d *daemon) runAgent(ctx context.Context) error {
 	shell, err := agent.NewShell(agent.Config{
 		Instance: id.Instance, Type: id.Type, MaxPods: d.config.Pool.MaxPods, Boot: boot,
 		PoolFile: d.config.Pool.File, LedgerFile: d.config.Pool.Ledger, CacheDir: d.config.CNI.Results,
-		Bus: d.agentBus(c), Kernel: kernel{results: d.config.CNI.Results}, ForgetFlows: forgetFlows,
+		Bus: d.agentBus(c), Kernel: kernel{restorer: newRestorer(d.config.CNI.Results)}, ForgetFlows: forgetFlows,
 		Options: agent.Options{Settle: time.Duration(d.config.Kernel.RepairDelay), NoRepair: !d.config.Kernel.Repair,
 			Bus: strings.Join(d.config.Bus.URLs, ",")},
 		Log: d.log.With("part", "agent"),

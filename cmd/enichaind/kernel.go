@@ -22,7 +22,7 @@ const (
 
 // kernel is the node's network namespace, changed by routed-veth's own code.
 type kernel struct {
-	results string // folder of the runtime's cached results
+	restorer *restorer // of the stages behind it; nil leaves them alone
 }
 
 var _ agent.Kernel = kernel{}
@@ -88,8 +88,15 @@ func (k kernel) Repair(ctx context.Context, enis []agent.ENI) ([]string, error) 
 		list = append(list, toENI(e))
 	}
 	what, err := routedveth.Repair(ctx, list)
-	more, failed := mendStages(ctx, k.results, len(what) > 0)
-	return append(what, more...), errors.Join(err, failed)
+	if k.restorer == nil {
+		return what, err
+	}
+	more, again, failed := k.restorer.restore(ctx)
+	what, err = append(what, more...), errors.Join(err, failed)
+	if err == nil && again {
+		err = agent.ErrLookAgain
+	}
+	return what, err
 }
 
 // Forget takes back what Prepare made.

@@ -91,6 +91,9 @@ func (s *Shell) doKernel(ctx context.Context, e Effect) *Input {
 		return &Input{Prepared: &Prepared{N: e.Prepare.N, Attachment: e.Prepare.Attachment, Err: text(kernel.Prepare(ctx, *e.Prepare))}}
 	case e.Repair != nil:
 		what, err := kernel.Repair(ctx, e.Repair.ENIs)
+		if errors.Is(err, ErrLookAgain) {
+			return &Input{Repaired: &Repaired{What: what, Again: true}}
+		}
 		return &Input{Repaired: &Repaired{What: what, Err: text(err)}}
 	case e.Survey:
 		stale, err := s.survey(ctx)

@@ -139,10 +139,12 @@ type Prepared struct {
 	Err        string            `json:"err,omitempty"`
 }
 
-// Repaired says in words what was missing and is back.
+// Repaired says in words what was missing and is back. Again asks for another look a second later: something looks as
+// the DEL of a pod leaves it halfway.
 type Repaired struct {
-	What []string `json:"what,omitempty"`
-	Err  string   `json:"err,omitempty"`
+	What  []string `json:"what,omitempty"`
+	Again bool     `json:"again,omitempty"`
+	Err   string   `json:"err,omitempty"`
 }
 
 // Surveyed compares the leases with the kernel: those that look dead.

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 
 	"github.com/enichain/enichain/ipam"
@@ -17,7 +18,7 @@ type Kernel interface {
 	Prepare(ctx context.Context, e ENI) error
 	// Repair looks at the whole base with these ENIs in it and puts back what is missing, saying what that was in words
 	// people can read ("3 rules", "route to 10.0.1.7"). enis is the complete list and never empty: what belongs
-	// to other interfaces may go.
+	// to other interfaces may go. ErrLookAgain asks for another look a second later.
 	Repair(ctx context.Context, enis []ENI) (repaired []string, err error)
 	// Forget removes what Prepare made for number n. Its link may be gone.
 	Forget(ctx context.Context, n int) error
@@ -26,6 +27,9 @@ type Kernel interface {
 	// Sweep deletes pods' links that were severed (down) by DEL. It returns how many.
 	Sweep(ctx context.Context) (int, error)
 }
+
+// ErrLookAgain is Kernel.Repair's when all went well and something may be a loss or a pod's end halfway.
+var ErrLookAgain = errors.New("a second look will tell")
 
 // View is what the kernel shows of pods.
 type View struct {

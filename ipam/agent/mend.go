@@ -18,10 +18,12 @@ type mendState struct {
 	last      ipam.Instant // last time that something was missing
 	row       int          // repairs in a row, none of them fightRest after the one before
 	named     bool         // the log has the fight
+	again     ipam.Instant // when to look again for the sake of a doubt; 0 = there is none
 }
 
 const (
 	mendGap   = 100 * time.Millisecond // least time between two looks: a look dumps rules and tables
+	doubtGap  = time.Second            // from a doubt to the look that ends it
 	fightRest = 10 * time.Second       // a repair that lasts this long was no fight
 	fightRow  = 5                      // repairs in a row that make one
 	fightMost = 30 * time.Second       // longest pause in a fight
@@ -46,18 +48,22 @@ func (c *Core) mendSoon() {
 }
 
 func (c *Core) mendAt() ipam.Instant {
-	if c.mend.busy {
+	m := &c.mend
+	switch {
+	case m.busy:
 		return 0
+	case m.at == 0 || m.again != 0 && m.again < m.at:
+		return m.again
 	}
-	return c.mend.at
+	return m.at
 }
 
 func (c *Core) decideMend() {
 	m := &c.mend
-	if m.at == 0 || c.now.Boot < m.at || m.busy {
+	if at := c.mendAt(); at == 0 || c.now.Boot < at {
 		return
 	}
-	m.at = 0
+	m.at, m.again = 0, 0
 	if enis := c.presentENIs(); len(enis) > 0 && !c.options.NoRepair {
 		m.busy = true
 		c.do(Effect{Repair: &Repair{ENIs: enis}})
@@ -84,6 +90,9 @@ func (c *Core) repaired(r Repaired) {
 		c.note("warn", "cannot repair the kernel's state: %s", r.Err)
 		m.notBefore = after(c.now, retryFirst)
 		c.mendSoon()
+	}
+	if r.Again {
+		m.again = after(c.now, doubtGap)
 	}
 	who := strings.Join(m.who, ", ")
 	m.who = nil

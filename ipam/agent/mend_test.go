@@ -27,6 +27,22 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestLookAgain: a doubt is looked at again a second later, and once.
+func TestLookAgain(t *testing.T) {
+	n := ready(t)
+	n.pass(5 * time.Second)
+	before := n.kernel.repairs
+	n.step(Input{Repaired: &Repaired{Again: true}})
+	n.pass(900 * time.Millisecond)
+	if n.kernel.repairs != before {
+		t.Fatal("looked before the second was over")
+	}
+	n.pass(200 * time.Millisecond)
+	if got := n.kernel.repairs - before; got != 1 {
+		t.Errorf("looked %d times, want once", got)
+	}
+}
+
 // TestFight: somebody takes away at once what was put back.
 func TestFight(t *testing.T) {
 	n := ready(t)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -119,7 +120,13 @@ func judgeRoute(m syscall.NetlinkMessage) (Wake, bool) {
 }
 
 // nftChanges remembers within one transaction whether it took something of ours: its last message names the process.
-type nftChanges struct{ taken bool }
+type nftChanges struct {
+	taken   bool
+	element bool // it took elements of ours
+}
+
+// elementOwners are the processes that take elements of ours when a pod ends, by their names (15 bytes, TASK_COMM_LEN).
+var elementOwners = []string{"portmap-compat", "snat"}
 
 func (c *nftChanges) judge(m syscall.NetlinkMessage) (Wake, bool) {
 	switch m.Header.Type {
@@ -128,16 +135,21 @@ func (c *nftChanges) judge(m syscall.NetlinkMessage) (Wake, bool) {
 		if name, ok := attribute(m.Data, nfgenmsg, 1); ok && bytes.HasPrefix(name, []byte(ourTables)) {
 			c.taken = true
 		}
+	case nftType(unix.NFT_MSG_DELSETELEM):
+		if name, ok := attribute(m.Data, nfgenmsg, unix.NFTA_SET_ELEM_LIST_TABLE); ok && bytes.HasPrefix(name, []byte(ourTables)) {
+			c.element = true
+		}
 	case nftType(unix.NFT_MSG_NEWGEN):
-		taken := c.taken
-		c.taken = false
+		taken, element := c.taken, c.element
+		*c = nftChanges{}
 		pid, _ := attribute(m.Data, nfgenmsg, unix.NFTA_GEN_PROC_PID)
 		name, _ := attribute(m.Data, nfgenmsg, unix.NFTA_GEN_PROC_NAME)
 		wake := Wake{}
 		if text := strings.TrimRight(string(name), "\x00"); text != "" && len(pid) == 4 {
 			wake.Who = fmt.Sprintf("%s (pid %d)", text, binary.BigEndian.Uint32(pid))
+			element = element && !slices.Contains(elementOwners, text)
 		}
-		return wake, taken
+		return wake, taken || element
 	}
 	return Wake{}, false
 }

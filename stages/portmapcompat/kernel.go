@@ -205,5 +205,7 @@ func localnet(pod netip.Addr) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return "net/ipv4/conf/" + l.Name + "/route_localnet", nil
+	return localnetOf(l.Name), nil
 }
+
+func localnetOf(name string) string { return "net/ipv4/conf/" + name + "/route_localnet" }

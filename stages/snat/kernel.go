@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/link"
@@ -85,8 +86,14 @@ func (k *kernel) look(p profile, early bool) (state, error) {
 	return s, nil
 }
 
+// want is a pod's wish for the number of its profile.
+type want struct {
+	number  int    // the one that its link says; 0: none
+	network string // whose pods may say one
+}
+
 // ensure makes the profile be there, whole, and returns its number.
-func (k *kernel) ensure(p profile, byAddress bool) (int, error) {
+func (k *kernel) ensure(p profile, wish want, byAddress bool) (int, error) {
 	s, err := k.look(p, !byAddress)
 	if err != nil {
 		return 0, err
@@ -105,7 +112,7 @@ func (k *kernel) ensure(p profile, byAddress bool) (int, error) {
 			return nil
 		}
 		if number == 0 {
-			if number, err = k.number(s); err != nil {
+			if number, err = k.number(s, wish.number, wish.network); err != nil {
 				return err
 			}
 		}
@@ -114,20 +121,26 @@ func (k *kernel) ensure(p profile, byAddress bool) (int, error) {
 	return number, err
 }
 
-// number chooses a number for a new profile: the lowest that is free, else one that no pod uses any more.
-func (k *kernel) number(s state) (int, error) {
-	for n := 1; n <= numbers.MaxProfile; n++ {
-		if !slices.Contains(s.there, n) {
-			return n, nil
-		}
+// number chooses a number for a new profile: prefer where that is free, else the one that the network's newest pod says
+// (somebody flushed the table, and the pods of before must not meet another's profile), else the lowest that neither
+// stands in the table nor has pods, else one that no pod uses any more.
+func (k *kernel) number(s state, prefer int, network string) (int, error) {
+	free := func(n int) bool { return !slices.Contains(s.there, n) }
+	if prefer != 0 && free(prefer) {
+		return prefer, nil
 	}
-	used, err := k.used()
+	used, newest, err := k.used(network)
 	if err != nil {
 		return 0, err
 	}
-	for n := 1; n <= numbers.MaxProfile; n++ {
-		if !used[n] {
-			return n, nil
+	if newest != 0 && free(newest) {
+		return newest, nil
+	}
+	for _, fits := range []func(int) bool{func(n int) bool { return free(n) && !used[n] }, func(n int) bool { return !used[n] }} {
+		for n := 1; n <= numbers.MaxProfile; n++ {
+			if fits(n) {
+				return n, nil
+			}
 		}
 	}
 	return 0, stages.Errorf(stages.Config, "all %d SNAT profiles of this node are in use: pods run with that many "+
@@ -136,15 +149,23 @@ func (k *kernel) number(s state) (int, error) {
 
 // used says which profiles have pods: by their link groups, or by the addresses behind other interface plugins. A host
 // end that is down is what DEL leaves until the pod's namespace ends: nobody uses it.
-func (k *kernel) used() (map[int]bool, error) {
-	used := map[int]bool{}
+//
+// newest is what the network's newest pod has, by the note on its link; 0: none.
+func (k *kernel) used(network string) (used map[int]bool, newest int, err error) {
+	used = map[int]bool{}
 	all, err := k.link.Links()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
+	last := 0
 	for _, l := range all {
-		if _, n, ok := numbers.PodENI(l.Group); ok && n > 0 && l.Up {
-			used[n] = true
+		_, n, ok := numbers.PodENI(l.Group)
+		if !ok || n == 0 || !l.Up {
+			continue
+		}
+		used[n] = true
+		if l.Index > last && network != "" && strings.HasPrefix(l.Alias, network+"/") {
+			last, newest = l.Index, n
 		}
 	}
 	for _, f := range []nft.Family{nft.IPv4, nft.IPv6} {
@@ -152,7 +173,7 @@ func (k *kernel) used() (map[int]bool, error) {
 		if errors.Is(err, nft.ErrNotExist) {
 			continue
 		} else if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		for _, e := range elements {
 			for n := 1; n <= numbers.MaxProfile; n++ {
@@ -160,7 +181,7 @@ func (k *kernel) used() (map[int]bool, error) {
 			}
 		}
 	}
-	return used, nil
+	return used, newest, nil
 }
 
 // install puts profile p under number n into the batch: made, mended, or in the place of one that no pod uses.

@@ -103,7 +103,7 @@ func (k *kernel) tidy() error {
 		if there, err := k.nft.HasTable(numbers.TableSNAT); !there || err != nil {
 			return err
 		}
-		used, err := k.used()
+		used, _, err := k.used("")
 		if err != nil {
 			return err
 		}

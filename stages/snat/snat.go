@@ -52,7 +52,7 @@ func (Stage) Add(_ context.Context, r *stages.Request) (*stages.Result, error) {
 		return nil, kernelError(r, err)
 	}
 	if wired {
-		err = k.addWire(p, w)
+		err = k.addWire(p, w, r.Network)
 	} else {
 		err = k.addAddresses(p, r)
 	}
@@ -63,15 +63,16 @@ func (Stage) Add(_ context.Context, r *stages.Request) (*stages.Result, error) {
 }
 
 // addWire ensures the profile before the pod uses it, and looks again after: a GC in between may have seen nobody.
-func (k *kernel) addWire(p profile, w wire) error {
-	n, err := k.ensure(p, false)
+func (k *kernel) addWire(p profile, w wire, network string) error {
+	wish := want{w.profile, network}
+	n, err := k.ensure(p, wish, false)
 	if err != nil {
 		return err
 	}
 	if err := k.setProfile(w, n); err != nil {
 		return err
 	}
-	again, err := k.ensure(p, false)
+	again, err := k.ensure(p, wish, false)
 	if err == nil && again != n {
 		w.profile = n
 		err = k.setProfile(w, again)
@@ -80,7 +81,7 @@ func (k *kernel) addWire(p profile, w wire) error {
 }
 
 func (k *kernel) addAddresses(p profile, r *stages.Request) error {
-	n, err := k.ensure(p, true)
+	n, err := k.ensure(p, want{network: r.Network}, true)
 	if err != nil {
 		return err
 	}
