@@ -276,7 +276,8 @@ func (r *podResult) unmake(ctx context.Context) error {
 	return os.Remove(r.recordFile())
 }
 
-// killAll ends every process in the pod's namespace.
+// killAll ends every process in the pod's namespace. It spares itself: the thread that made the sandbox may have been
+// the first one, whose namespace stands for the whole process in /proc.
 func (r *podResult) killAll() {
 	var pod unix.Stat_t
 	if unix.Stat(r.Netns, &pod) != nil {
@@ -287,7 +288,7 @@ func (r *podResult) killAll() {
 		var s unix.Stat_t
 		var pid int
 		if unix.Stat(link, &s) == nil && s.Ino == pod.Ino && s.Dev == pod.Dev {
-			if _, err := fmt.Sscanf(link, "/proc/%d/", &pid); err == nil {
+			if _, err := fmt.Sscanf(link, "/proc/%d/", &pid); err == nil && pid != os.Getpid() {
 				syscall.Kill(pid, syscall.SIGKILL)
 			}
 		}
