@@ -11,6 +11,7 @@ import (
 
 	"github.com/enichain/enichain/bus"
 	"github.com/enichain/enichain/ipam/agent"
+	"github.com/enichain/enichain/ipam/ec2"
 	"github.com/enichain/enichain/ipam/imds"
 	"github.com/enichain/enichain/ipam/reconcile"
 )
@@ -27,6 +28,7 @@ type daemon struct {
 	identity   atomic.Pointer[imds.Identity]   // set once the metadata service has answered
 	agent      atomic.Pointer[agent.Shell]     // set once it is made
 	reconciler atomic.Pointer[reconcile.Shell] //
+	ec2        atomic.Pointer[ec2.Client]      //
 	nodeBus    atomic.Pointer[bus.Conn]        // the agent's connection
 	fleetBus   atomic.Pointer[bus.Conn]        // the reconciler's, or the hub's own
 	installed  atomic.Pointer[string]          // path of the list that this daemon installed

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/ec2"
 	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/stages"
 )
@@ -27,6 +27,7 @@ type numbers struct {
 	badLines      prometheus.Counter
 	called        *prometheus.HistogramVec
 	throttled     *prometheus.CounterVec
+	notSent       *prometheus.CounterVec
 	listed        *prometheus.HistogramVec
 	leader        prometheus.Gauge
 }
@@ -56,9 +57,11 @@ func newNumbers(d *daemon) *numbers {
 		addWait: prometheus.NewHistogram(histogram("add_wait_seconds", "Waiting for an address, per ADD of eni-ipam.",
 			[]float64{.001, .01, .1, .5, 1, 2, 5, 10, 20, 60})),
 		badLines: prometheus.NewCounter(counter("flight_bad_lines_total", "Lines of the flight record that could not be read.")),
-		called: prometheus.NewHistogramVec(histogram("ec2_request_duration_seconds", "One call to EC2 that changes something.",
+		called: prometheus.NewHistogramVec(histogram("ec2_request_duration_seconds", "One call to EC2, by its answer.",
 			[]float64{.05, .1, .2, .5, 1, 2, 5, 10, 15}), []string{"action", "code"}),
 		throttled: prometheus.NewCounterVec(counter("ec2_throttled_total", "Calls that EC2 refused for their rate."), []string{"action"}),
+		notSent: prometheus.NewCounterVec(counter("ec2_not_sent_total",
+			"Calls that were not made: their turn did not come in time, or leadership was lost."), []string{"action"}),
 		listed: prometheus.NewHistogramVec(histogram("reconcile_duration_seconds", "Reading EC2's lists.",
 			[]float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60}), []string{"outcome"}),
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "enichain", Name: "leader", Help: "1 while this reconciler leads."}),
@@ -69,7 +72,7 @@ func newNumbers(d *daemon) *numbers {
 		n.registry.MustRegister(n.stageDuration, n.stageErrors, n.lockWait, n.addWait, n.badLines)
 	}
 	if d.config.Has(RoleReconciler) {
-		n.registry.MustRegister(n.called, n.throttled, n.listed, n.leader)
+		n.registry.MustRegister(n.called, n.throttled, n.notSent, n.listed, n.leader)
 	}
 	return n
 }
@@ -95,10 +98,14 @@ func (n *numbers) flew(f stages.Flight) {
 	}
 }
 
-// Called counts a call to EC2.
+// Called counts a call to EC2, or one that was not made.
 func (n *numbers) Called(action reconcile.Action, code string, took time.Duration) {
+	if code == string(reconcile.NotSent) {
+		n.notSent.WithLabelValues(string(action)).Inc()
+		return
+	}
 	n.called.WithLabelValues(string(action), code).Observe(took.Seconds())
-	if strings.Contains(code, "LimitExceeded") || strings.Contains(code, "Throttl") {
+	if class, _ := ec2.ClassOf(code, ""); class == reconcile.Throttled {
 		n.throttled.WithLabelValues(string(action)).Inc()
 	}
 }
@@ -146,6 +153,12 @@ func (g *gatherer) Collect(to chan<- prometheus.Metric) {
 	if shell := d.reconciler.Load(); shell != nil {
 		if p := d.picture(context.Background()); p != nil {
 			fleet(gauge, *p)
+		}
+	}
+	if cloud := d.ec2.Load(); cloud != nil {
+		for _, l := range cloud.Levels() {
+			gauge("ec2_tokens", "Calls that may go to EC2 at once now, by our own pace.", l.Tokens, "action", string(l.Action))
+			gauge("ec2_rate", "Calls a second that may go to EC2 now, as slowed down by throttling.", l.Rate, "action", string(l.Action))
 		}
 	}
 }

@@ -49,6 +49,7 @@ func (d *daemon) cloud(ctx context.Context) (cloud *ec2.Client, ok bool, err err
 	if err != nil {
 		return nil, false, err
 	}
+	d.ec2.Store(cloud)
 	return cloud, true, nil
 }
 
