@@ -19,6 +19,11 @@ const (
 	internetMTU = 1500
 )
 
+// firstIndex keeps the indices of the router's links apart from those of the nodes'. The two ends of a veth pair with
+// the same index in their namespaces are taken for one plain link by the kernel (linkwatch_urgent_event), which then
+// lets them wait up to a second for their carrier, and drops what they send meanwhile.
+const firstIndex = 1 << 20
+
 // nodad: the address is not probed for before use; nobody else can have it.
 const nodad = unix.IFA_F_NODAD
 
@@ -69,8 +74,8 @@ func (f *Fabric) Attach(ctx context.Context, node string, i Interface) error {
 	f.serial++
 	inside := i.link()
 	veth := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: fmt.Sprintf("eni%d", f.serial), MTU: mtu, HardwareAddr: routerMAC(f.serial),
-			TxQLen: -1, Alias: i.ID + " " + node + " " + inside},
+		LinkAttrs: netlink.LinkAttrs{Index: firstIndex + f.serial, Name: fmt.Sprintf("eni%d", f.serial), MTU: mtu,
+			HardwareAddr: routerMAC(f.serial), TxQLen: -1, Alias: i.ID + " " + node + " " + inside},
 		PeerName: inside, PeerHardwareAddr: i.MAC, PeerMTU: mtu, PeerNamespace: netlink.NsFd(int(n.ns)),
 	}
 	if err := f.router.handle.LinkAdd(veth); err != nil {

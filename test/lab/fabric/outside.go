@@ -35,8 +35,12 @@ func (f *Fabric) lead(n *Node, name string, network netip.Prefix, address netip.
 	if name == Internet {
 		size = internetMTU
 	}
+	f.mu.Lock()
+	f.serial++
+	index := firstIndex + f.serial
+	f.mu.Unlock()
 	veth := &netlink.Veth{
-		LinkAttrs: netlink.LinkAttrs{Name: outside + name, MTU: size, TxQLen: -1},
+		LinkAttrs: netlink.LinkAttrs{Index: index, Name: outside + name, MTU: size, TxQLen: -1},
 		PeerName:  "eth0", PeerMTU: uint32(size), PeerNamespace: netlink.NsFd(int(n.ns)),
 	}
 	if err := f.router.handle.LinkAdd(veth); err != nil {
