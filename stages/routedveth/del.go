@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -42,7 +43,7 @@ func sever(l link.Link) link.Message {
 }
 
 // hostEnd finds the host's end of an attachment: by the names it may have, and by its other end where the container's
-// namespace is still there (the runtime may call DEL without the pod's name). No list of links is read.
+// namespace is still there. A list of links is read only where the runtime knows neither that nor the pod's name.
 func hostEnd(c *link.Conn, r *stages.Request, conf *config) (l link.Link, found bool, err error) {
 	mac, _ := link.OwnerMACs(r.Attachment.String())
 	for _, name := range append(conf.hostNames(r), named(r)...) {
@@ -54,7 +55,11 @@ func hostEnd(c *link.Conn, r *stages.Request, conf *config) (l link.Link, found 
 			return link.Link{}, false, err
 		}
 	}
-	if r.Netns == "" {
+	switch {
+	case r.Netns != "":
+	case conf.HostVeth == byPod && r.Pod.Name == "":
+		return hostEndByMAC(c, mac)
+	default:
 		return link.Link{}, false, nil
 	}
 	inner, err := insideLink(r)
@@ -66,6 +71,18 @@ func hostEnd(c *link.Conn, r *stages.Request, conf *config) (l link.Link, found 
 		return link.Link{}, false, gone(err)
 	}
 	return l, true, nil
+}
+
+func hostEndByMAC(c *link.Conn, mac link.MAC) (link.Link, bool, error) {
+	all, err := c.Links()
+	if err != nil {
+		return link.Link{}, false, err
+	}
+	i := slices.IndexFunc(all, func(l link.Link) bool { return l.MAC == mac && ours(l) })
+	if i < 0 {
+		return link.Link{}, false, nil
+	}
+	return all[i], true, nil
 }
 
 // named are the host-side links of prevResult. They are only candidates.

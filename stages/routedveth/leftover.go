@@ -56,8 +56,12 @@ func (w *wire) vacantName() (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if leftover(l) {
+		switch {
+		case leftover(l):
 			return name, w.host.Do(link.DelLink(l.Index))
+		case l.MAC == w.hostMAC:
+			return "", stages.Errorf(stages.IfNameTaken, "%s is wired already, by %s to another namespace than %s; delete it first",
+				w.r.Attachment, name, w.r.Netns)
 		}
 	}
 	return "", stages.Errorf(stages.Kernel, "the host end's name %s for %s is taken by a link that is up; see: ip -d link show %s",

@@ -7,6 +7,7 @@ package routedveth
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/stages"
@@ -46,7 +47,7 @@ func (Stage) Status(ctx context.Context, r *stages.Request) error {
 		return err
 	}
 	if err := usable(); err != nil {
-		return stages.Errorf(stages.Kernel, "%w", err).WithCode(stages.CodeUnavailable)
+		return stages.Errorf(stages.Kernel, "no pod can be wired: %w", err).WithCode(stages.CodeUnavailable)
 	}
 	return conf.delegate(ctx, r, "STATUS")
 }
@@ -76,6 +77,8 @@ func usable() error {
 		return err
 	}
 	defer n.Close()
-	_, err = n.Generation()
-	return err
+	if _, err = n.Generation(); err != nil {
+		return fmt.Errorf("nf_tables does not answer: %w", err)
+	}
+	return nil
 }

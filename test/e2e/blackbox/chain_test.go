@@ -178,6 +178,24 @@ func TestOrders(t *testing.T) { // M4 M9 N8 I5 I14
 			l.del(t, c, l.up(t, c))
 			l.del(t, c, l.up(t, c))
 		}},
+		{"the pod's name and everything else lost", func(t *testing.T, c container) {
+			named := l
+			named.env = map[string]string{"CNI_ARGS": "K8S_POD_NAMESPACE=ns;K8S_POD_NAME=web"}
+			named.up(t, c)
+			bare.del(t, container{id: c.id, ifname: c.ifname}, nil)
+		}},
+		{"ADD into another netns", func(t *testing.T, c container) {
+			result := l.up(t, c)
+			elsewhere := c
+			elsewhere.netns = sandbox(t, c.id+"-b").netns
+			if _, failed := l.add(t, elsewhere); failed.fault.Code != 100 || !strings.Contains(failed.fault.Msg, "wired already") {
+				t.Errorf("the second: %+v", failed.fault)
+			}
+			if f := l.check(t, c, result); f.Msg != "" {
+				t.Errorf("CHECK after it: %s", f.Msg)
+			}
+			l.del(t, c, result)
+		}},
 		{"a late DEL of the old sandbox", func(t *testing.T, c container) {
 			named := l
 			named.env = map[string]string{"CNI_ARGS": "K8S_POD_NAMESPACE=ns;K8S_POD_NAME=web"}
