@@ -113,7 +113,7 @@ func (d *decoder) structure(path string, members map[string]json.RawMessage, v r
 			d.value(join(path, key), members[key], field)
 		case known != nil && known(key):
 		default:
-			d.report(join(path, key), "unknown key"+suggest(key, fields, known))
+			d.report(join(path, shorten(key)), "unknown key"+suggest(key, fields, known))
 		}
 	}
 }

@@ -66,6 +66,7 @@ func TestBadInput(t *testing.T) {
 		{"M2", "null in a list", notDEL, "", object{"prevResult": object{"ips": []any{nil}}}, nil, 6, nil},
 		{"M2", "no address", notDEL, "", object{"prevResult": object{"ips": []object{{"address": "300.0.0.1/32"}}}}, nil, 6, nil},
 		{"C15", "unknown key", []string{"ADD", "CHECK", "STATUS"}, "", object{"excludeCIDR": 1}, nil, 7, []string{"excludeCIDR"}},
+		{"C15", "long unknown key", []string{"ADD"}, "", object{strings.Repeat("k", 400): 1, "zzz": 2}, nil, 7, []string{"kkk…: unknown", "zzz"}},
 		{"I9", "lists that differ", []string{"GC"}, "", object{"cni.dev/valid-attachments": []any{}, "cni.dev/attachments": []object{{"containerID": "a", "ifname": "eth0"}}}, nil, 7, nil},
 		{"I8", "list of strings", []string{"GC"}, "", object{"cni.dev/valid-attachments": []string{"a"}}, nil, 7, nil},
 		{"I8", "list with a hole", []string{"GC"}, "", object{"cni.dev/valid-attachments": []object{{"containerID": "a"}}}, nil, 7, []string{"ifname"}},
