@@ -130,7 +130,7 @@ func (q *queue) try(ctx context.Context, deadline ipam.Instant) (l store.Lease, 
 	case errors.As(err, &taken):
 		return l, stages.Errorf(stages.PoolEmpty, "%s asks for %s: %s", whom(q.r), taken.Address, taken.Why)
 	case err != nil:
-		return l, fault(err, whom(q.r))
+		return l, fault(err, "no address for "+whom(q.r))
 	}
 	q.forgetFlows(l)
 	return l, nil

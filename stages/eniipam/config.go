@@ -212,13 +212,15 @@ func (c *config) settle() error {
 // steers says that the pod's packets will find the network interface that its address belongs to.
 func (c *config) steers() bool { return !c.delegate || c.caller == steering }
 
+func (c *config) wants(family string) bool { return slices.Contains(c.Families, family) }
+
 func (c *config) families() []store.Family {
 	var out []store.Family
 	for _, f := range []struct {
 		name   string
 		family store.Family
 	}{{"ipv4", store.IPv4}, {"ipv6", store.IPv6}} {
-		if slices.Contains(c.Families, f.name) {
+		if c.wants(f.name) {
 			out = append(out, f.family)
 		}
 	}

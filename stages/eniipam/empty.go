@@ -82,7 +82,11 @@ func (q *queue) numbers() string {
 		}
 	}
 	if c.Free > 0 {
-		parts = append(parts, fmt.Sprintf("%d free that it cannot use", c.Free))
+		use := "that it cannot use"
+		if q.conf.wants("ipv6") && c.Free6 == 0 {
+			use = "and none of them IPv6"
+		}
+		parts = append(parts, fmt.Sprintf("%d free %s", c.Free, use))
 	}
 	if q.last.Ahead > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting before it", q.last.Ahead))

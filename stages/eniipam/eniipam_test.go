@@ -187,6 +187,7 @@ func TestRefused(t *testing.T) {
 		{"no such address", n.conf(`,"runtimeConfig":{"ips":["10.110.99.9/24"]}`), "POOL_EMPTY enichain/c/eth0 asks for 10.110.99.9: this node has no such address"},
 		{"two of a family", n.conf(`,"args":{"cni":{"ips":["10.110.10.10","10.110.10.11"]}}`), "CONFIG args.cni.ips[1]: 10.110.10.11 is a second address of its family"},
 		{"no pool of that name", n.conf(`,"pool":"gpu","wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 0 leased in pool \"gpu\"; enichaind does not run"},
+		{"no IPv6 here", n.conf(`,"families":["ipv4","ipv6"],"wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 4 leased, 4 free and none of them IPv6; enichaind does not run"},
 		{"args of another form", n.conf(`,"args":{"cni":{"ips":"10.110.10.10"}}`), `CONFIG args.cni.ips: want a list of addresses such as ["10.0.1.23"], got "10.110.10.10"`},
 	}
 	for _, tt := range tests {

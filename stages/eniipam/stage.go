@@ -80,7 +80,7 @@ func (s Stage) Status(ctx context.Context, r *stages.Request) error {
 	case errors.As(err, &locked):
 		return nil
 	case err != nil:
-		return fault(err, "").WithCode(stages.CodeUnavailable)
+		return fault(err, "no address can be leased").WithCode(stages.CodeUnavailable)
 	case !m.Leasable:
 		return stages.Errorf(stages.PoolNotReady, "no address was ever leasable since boot: %s", coldCause(m)).
 			WithCode(stages.CodeUnavailable)
@@ -115,7 +115,7 @@ func (s Stage) Check(ctx context.Context, r *stages.Request) error {
 	})
 	switch {
 	case err != nil:
-		return fault(err, r.Attachment.String())
+		return fault(err, "cannot check "+r.Attachment.String())
 	case !found:
 		return stages.Errorf(stages.Drift, "the pool has no lease for %s any more; delete and add the container again", r.Attachment)
 	case len(lost) > 0:
@@ -188,7 +188,7 @@ func settled(err error, deferred func(cause string), who string) error {
 	case errors.Is(err, syscall.ENOSPC):
 		return nil
 	}
-	return fault(err, who)
+	return fault(err, "cannot end the lease of "+who)
 }
 
 // GC ends the leases of this network that are not in the runtime's list (protocol i4).
@@ -217,7 +217,7 @@ func (s Stage) GC(ctx context.Context, r *stages.Request) error {
 	if err == nil || errors.As(err, &notReady) {
 		return nil
 	}
-	return fault(err, "network "+r.Network)
+	return fault(err, "cannot collect network "+r.Network)
 }
 
 func (s Stage) open(conf *config, lockWait time.Duration) (*store.Store, error) {
@@ -282,28 +282,25 @@ func (s Stage) inUse() (func(netip.Addr) bool, func()) {
 	}
 }
 
-// fault gives an error of the store its token.
-func fault(err error, who string) *stages.Error {
-	if who != "" {
-		who = " for " + who
-	}
+// fault gives an error of the store its token; what says what could not be done, and for whom.
+func fault(err error, what string) *stages.Error {
 	var notReady *store.NotReadyError
 	var locked *store.LockedError
 	var schema *store.SchemaError
 	var damaged *store.DamagedError
 	switch {
 	case errors.As(err, &notReady):
-		return stages.Errorf(stages.PoolNotReady, "no pool%s: %s: %s; enichaind makes it when it starts", who, notReady.Path, notReady.Reason)
+		return stages.Errorf(stages.PoolNotReady, "%s: pool file %s: %s; enichaind makes it when it starts", what, notReady.Path, notReady.Reason)
 	case errors.As(err, &locked):
-		return stages.Errorf(stages.PoolLocked, "no address%s: %w", who, err)
+		return stages.Errorf(stages.PoolLocked, "%s: %w", what, err)
 	case errors.As(err, &schema):
-		return stages.Errorf(stages.PoolSchema, "no address%s: %w; install eni-ipam and enichaind of one version", who, err)
+		return stages.Errorf(stages.PoolSchema, "%s: %w; install eni-ipam and enichaind of one version", what, err)
 	case errors.As(err, &damaged):
-		return stages.Errorf(stages.PoolDamaged, "no address%s: %s: %s; enichaind moves it aside and rebuilds it", who, damaged.Path, damaged.Cause)
+		return stages.Errorf(stages.PoolDamaged, "%s: pool file %s: %s; enichaind moves it aside and rebuilds it", what, damaged.Path, damaged.Cause)
 	case errors.Is(err, fs.ErrPermission):
-		return stages.Errorf(stages.Kernel, "no address%s: %w; eni-ipam has to run as root", who, err)
+		return stages.Errorf(stages.Kernel, "%s: %w; eni-ipam has to run as root", what, err)
 	}
-	return stages.Errorf(stages.Kernel, "no address%s: %w", who, err)
+	return stages.Errorf(stages.Kernel, "%s: %w", what, err)
 }
 
 func agentLock(poolFile string) string { return filepath.Join(filepath.Dir(poolFile), "agent.lock") }
