@@ -15,6 +15,7 @@ const clock = `\d\d:\d\d:\d\d`
 // TestOutages takes away what fills the pool, one thing at a time: pods start as long as it holds an address, then the
 // error names the cause, and once that is mended the next pod starts.
 func TestOutages(t *testing.T) {
+	t.Parallel()
 	address := `10\.110\.10\.\d+`
 	for i, tc := range []struct {
 		name, lab string
@@ -30,7 +31,7 @@ func TestOutages(t *testing.T) {
 			says: `enichaind cannot reach the bus nats://` + address + `:4222 since ` + clock + `; it goes on trying; next try in 10 s at most, or when any pod here ends`},
 		{name: "daemon dead", lab: oneNode("t3.medium"), fault: []string{"kill", "all=enichaind"}, wait: 2 * time.Second, calls: 0,
 			says: `enichaind does not run, last seen at ` + clock + `, so that nobody fills the pool; the runtime tries again`},
-		{name: "EC2 throttled to nothing", lab: oneNode("t3.medium"), fault: []string{"throttle", "*=0"}, wait: 30 * time.Second, calls: 20,
+		{name: "EC2 throttled to nothing", lab: oneNode("t3.medium"), fault: []string{"throttle", "*=0"}, wait: 30 * time.Second, calls: 30,
 			says: `EC2 throttles AssignPrivateIpAddresses since ` + clock + `; next try (now|in \d+ s), or when any pod here ends`},
 		{name: "subnet full", lab: oneNode("t3.medium"), fault: []string{"subnet-full", "subnet-a"}, wait: 8 * time.Second, calls: 20,
 			says: `subnet-\w+ \(10\.110\.10\.0/24\) .* since ` + clock + `; next try (now|in \d+ s), or when any pod here ends`},

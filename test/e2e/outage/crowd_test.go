@@ -15,6 +15,7 @@ const cooldown = 3 * time.Second
 
 // TestCrowd starts 50 pods at once and ends them at once, three times over.
 func TestCrowd(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "crowd", oneNode("m5.4xlarge"))
 	ended := map[string]time.Time{} // address → before its last pod's end
 	for round := range 3 {

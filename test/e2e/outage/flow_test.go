@@ -42,6 +42,7 @@ func (l *lab) background(machine string, hear func(line string), command ...stri
 // TestNoFlowOfTheOldPod gives an address to a new pod while peers of the old one go on sending to a host port, and on
 // a connection that the old pod had opened to the internet: the kernel must have forgotten both.
 func TestNoFlowOfTheOldPod(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "flow", oneNode("t3.medium"))
 	old := l.start("old", "--port", "9000:80/udp")[0]
 

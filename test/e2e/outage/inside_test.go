@@ -3,6 +3,7 @@ package outage_test
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
 	"net"
 	"os"
@@ -23,6 +24,8 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	flag.Parse()
+	flag.Set("test.parallel", "4") // most of the time is spent waiting for back-offs
 	os.Exit(m.Run())
 }
 

@@ -10,6 +10,7 @@ import (
 
 // TestDeadAgent has the node's only daemon dead while pods come and go, and looks what it finds when it is back.
 func TestDeadAgent(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "agent", oneNode("t3.medium"))
 	l.free("node-1", 4)
 	l.start("before", "--count", "2")
@@ -43,6 +44,7 @@ func TestDeadAgent(t *testing.T) {
 
 // TestOthersCleanUp takes our rules, routes and tables from a node with pods on two interfaces.
 func TestOthersCleanUp(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "flush", oneNode("t3.medium"))
 	l.free("node-1", 4)
 	pods := l.start("p", "--count", "6", "--node", "node-1") // 5 at most on the primary interface
@@ -68,6 +70,7 @@ func TestOthersCleanUp(t *testing.T) {
 
 // TestLostPoolFile removes the pool file under live pods.
 func TestLostPoolFile(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "file", oneNode("t3.medium"))
 	l.free("node-1", 4)
 	l.start("old", "--count", "3", "--node", "node-1")
@@ -119,6 +122,7 @@ func TestLostPoolFile(t *testing.T) {
 
 // TestDetachedFromOutside pulls an interface from under pods.
 func TestDetachedFromOutside(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "detach", oneNode("t3.medium"))
 	l.free("node-1", 4)
 	l.start("p", "--count", "8", "--node", "node-1")
