@@ -17,6 +17,7 @@ const (
 	settle     = 5 * time.Second  // r5: from the deadline of an unanswered call to a list that may be believed about it
 	silence    = 5 * time.Minute  // r8: a node not heard of for longer gets nothing and gives nothing
 	relist     = time.Second      // least time between two lists of some nodes
+	acquainted = 2 * time.Minute  // from taking the lead until every living node has been heard of: heartbeats are 60 s ± 20 %
 	reattaches = 3                // A9: an interface taken away more often than this in an hour stays away
 )
 

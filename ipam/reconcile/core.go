@@ -213,7 +213,7 @@ func (c *Core) hear(now Now, s ipam.Snapshot, read bool) bool {
 	case slices.Contains(n.past, s.Inc):
 		return false
 	case n.snap == nil:
-		n.born = c.fullAt != never
+		n.born = c.fullAt != never && now.At-c.ledSince >= acquainted
 		n.want = now.At
 	case n.snap.Inc != s.Inc:
 		n.past = append(n.past, n.snap.Inc)

@@ -16,7 +16,7 @@ type drive struct {
 	listed   Listed
 	supplies []ipam.Supply
 	mutated  int
-	late     bool
+	late     bool // the next list does not show the instance
 }
 
 func (d *drive) step(in Input) {

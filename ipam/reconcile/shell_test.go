@@ -54,6 +54,12 @@ func (b *wireBus) PublishSupply(_ context.Context, s ipam.Supply) error {
 	return nil
 }
 
+func (b *wireBus) sent() []ipam.Supply {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.supplies)
+}
+
 func (b *wireBus) PublishEvent(_ context.Context, _ ipam.InstanceID, _ ipam.Inc, r ipam.Record) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -78,6 +84,7 @@ type wireCloud struct {
 	calls []Call
 	wait  time.Duration // for a turn
 	slow  time.Duration // of an answer
+	cut   time.Time     // a call was given up
 }
 
 func (c *wireCloud) List(context.Context, List) (Listed, error) {
@@ -102,6 +109,9 @@ func (c *wireCloud) Do(ctx context.Context, call Call) Answer {
 	c.mu.Unlock()
 	select {
 	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.cut = time.Now()
 		return Answer{Class: Unknown}
 	case <-time.After(c.slow):
 	}
@@ -161,8 +171,8 @@ func TestShell(t *testing.T) {
 		shell, stop := started(t, bus, cloud)
 		defer stop()
 		time.Sleep(time.Minute)
-		if cloud.lists > 0 || len(bus.supplies) > 0 {
-			t.Fatalf("%d lists and %d supplies without leading", cloud.lists, len(bus.supplies))
+		if cloud.lists > 0 || len(bus.sent()) > 0 {
+			t.Fatalf("%d lists and %d supplies without leading", cloud.lists, len(bus.sent()))
 		}
 		bus.change(7, time.Now().Add(time.Hour))
 		time.Sleep(500 * time.Millisecond)
@@ -171,7 +181,7 @@ func TestShell(t *testing.T) {
 		if len(calls) != 1 || calls[0].Action != Assign || calls[0].Count != 4 {
 			t.Fatalf("calls %+v", calls)
 		}
-		last := bus.supplies[len(bus.supplies)-1]
+		last := bus.sent()[len(bus.sent())-1]
 		if last.Epoch != 7 || len(last.ENIs) != 1 || len(last.ENIs[0].Addresses) != 4 || last.Basis != (ipam.Basis{Inc: "x", Seq: 1}) {
 			t.Errorf("supply %+v", last)
 		}
@@ -182,20 +192,20 @@ func TestShell(t *testing.T) {
 		if err != nil || !p.Leading || len(p.Nodes) != 1 || p.Nodes[0].Type != "t3.medium" || len(p.Subnets) != 1 {
 			t.Errorf("picture %+v, %v", p, err)
 		}
-		sent := len(bus.supplies)
+		sent := len(bus.sent())
 		time.Sleep(30 * time.Second)
 		synctest.Wait()
-		if again := bus.supplies[sent:]; len(again) < 3 || again[0].Rev != last.Rev {
+		if again := bus.sent()[sent:]; len(again) < 3 || again[0].Rev != last.Rev {
 			t.Errorf("%d resends in 30 s", len(again))
 		}
 		seen := bus.snaps["i-1"]
 		seen.Seq, seen.Seen = 2, ipam.Seen{Epoch: 7, Rev: last.Rev}
 		seen.ENIs = []ipam.ENISummary{{ENI: "eni-0", Attachment: "at-0", Link: true, Free: 4}}
 		bus.each(seen)
-		sent = len(bus.supplies)
+		sent = len(bus.sent())
 		time.Sleep(4 * time.Minute)
 		synctest.Wait()
-		if again := bus.supplies[sent:]; len(again) != 0 {
+		if again := bus.sent()[sent:]; len(again) != 0 {
 			t.Errorf("sent again what was seen: %+v", again)
 		}
 	})
@@ -222,6 +232,23 @@ func TestShellLease(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestShellLastCall: a call begun at the very end of a lease has D to end in; then its outcome counts as unknown. So what
+// a former leader does to EC2 is done D after its lease, which the nodes' hold-down counts in (protocol A1, r1).
+func TestShellLastCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		bus, cloud := &wireBus{}, &wireCloud{wait: LeaseTTL - time.Millisecond, slow: time.Hour}
+		_, stop := started(t, bus, cloud)
+		defer stop()
+		began := time.Now()
+		bus.change(1, began.Add(LeaseTTL))
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got, late := len(cloud.made()), cloud.cut.Sub(began.Add(LeaseTTL)); got != 1 || late > Deadline || late < 0 {
+			t.Errorf("%d calls, ended %s after the lease", got, late)
+		}
+	})
 }
 
 // TestShellStops: at the end a call that EC2 has been sent is waited for, and one that waits for its turn is dropped.
