@@ -126,6 +126,35 @@ func TestLockHolderIsNamed(t *testing.T) {
 	p.State()
 }
 
+// Fifty pods at once on a slow disk: nobody holds the lock for long, and all together do for longer than one may.
+func TestMovingLockIsWaitedFor(t *testing.T) {
+	p := storetest.At(t, filepath.Join(t.TempDir(), "pool.db"), store.Options{Boot: storetest.Boot}, store.ReadClock())
+	lock, err := os.OpenFile(p.Path()+".lock", os.O_RDWR, 0)
+	if err == nil {
+		err = syscall.Flock(int(lock.Fd()), syscall.LOCK_EX)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- p.View(t.Context(), func(*store.Tx) error { return nil }) }()
+	others := time.NewTicker(store.DefaultLockWait / 8)
+	defer others.Stop()
+	for at := range others.C { // one after the other signs
+		if at.Sub(began) > store.DefaultLockWait*5/4 {
+			break
+		}
+		if _, err := fmt.Fprintf(lock, "%d %d another\n", os.Getpid(), at.UnixNano()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lock.Close()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDeferredDELIsSettledFirst(t *testing.T) {
 	p := real(t, 2)
 	p.Lease(storetest.Request("a"))

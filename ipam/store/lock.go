@@ -24,7 +24,8 @@ import (
 type fileLock struct {
 	path    string
 	command string
-	wait    time.Duration
+	wait    time.Duration // for one holder
+	most    time.Duration // in all, while holders come and go: fifty pods at once on a slow disk take their turns
 
 	turn  chan struct{} // one goroutine of this process at a time
 	mu    sync.Mutex    // guards stale
@@ -33,16 +34,16 @@ type fileLock struct {
 
 var _ Locker = (*fileLock)(nil)
 
-func newFileLock(path, command string, wait time.Duration) *fileLock {
-	return &fileLock{path: path, command: command, wait: wait, turn: make(chan struct{}, 1)}
+func newFileLock(path, command string, wait, most time.Duration) *fileLock {
+	return &fileLock{path: path, command: command, wait: wait, most: most, turn: make(chan struct{}, 1)}
 }
 
-// Lock waits at most l.wait, and no longer than ctx.
+// Lock waits at most l.wait for a holder that stays, l.most in all, and no longer than ctx.
 func (l *fileLock) Lock(ctx context.Context) (func(), error) {
 	began := time.Now()
-	timer := time.NewTimer(l.wait)
-	defer timer.Stop()
-	give := func(ctx context.Context) error {
+	patient, stop := l.patience(ctx, began)
+	defer stop()
+	give := func() error {
 		if ctx.Err() != nil {
 			return fmt.Errorf("cannot lock %s: %w", l.path, context.Cause(ctx))
 		}
@@ -50,26 +51,48 @@ func (l *fileLock) Lock(ctx context.Context) (func(), error) {
 	}
 	select {
 	case l.turn <- struct{}{}:
-	case <-timer.C:
-		return nil, give(ctx)
-	case <-ctx.Done():
-		return nil, give(ctx)
+	case <-patient.Done():
+		return nil, give()
 	}
-	f, err := l.take(ctx, timer.C)
+	f, err := l.take(patient)
 	if err != nil {
 		<-l.turn
 		return nil, err
 	}
 	if f == nil {
 		<-l.turn
-		return nil, give(ctx)
+		return nil, give()
 	}
 	l.sign(f)
 	return func() { f.Close(); <-l.turn }, nil
 }
 
-// take returns the locked file, or nil when time ran out.
-func (l *fileLock) take(ctx context.Context, timeout <-chan time.Time) (*os.File, error) {
+// patience is ctx until the waiting is over. At the end of l.wait the lock bears the same sign as half of it before, or
+// the lock moves from holder to holder, and those before us get their turns.
+func (l *fileLock) patience(ctx context.Context, began time.Time) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		defer stop()
+		look := time.NewTicker(max(l.wait/2, 1))
+		defer look.Stop()
+		for first, seen := true, ""; ; first = false {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return
+			}
+			text, _ := os.ReadFile(l.path)
+			if !first && (string(text) == seen || time.Since(began) >= l.most) {
+				return
+			}
+			seen = string(text)
+		}
+	}()
+	return ctx, stop
+}
+
+// take returns the locked file, or nil when ctx ended first.
+func (l *fileLock) take(ctx context.Context) (*os.File, error) {
 	for {
 		f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o644)
 		if os.IsPermission(err) { // a reader may lock what it cannot write
@@ -94,18 +117,16 @@ func (l *fileLock) take(ctx context.Context, timeout <-chan time.Time) (*os.File
 			select {
 			case <-stale:
 				continue
-			case <-timeout:
-				return nil, nil
 			case <-ctx.Done():
 				return nil, nil
 			}
 		}
-		return l.block(ctx, f, timeout)
+		return l.block(ctx, f)
 	}
 }
 
-// block waits in the kernel, and leaves the wait behind when time runs out.
-func (l *fileLock) block(ctx context.Context, f *os.File, timeout <-chan time.Time) (*os.File, error) {
+// block waits in the kernel, and leaves the wait behind when ctx ends.
+func (l *fileLock) block(ctx context.Context, f *os.File) (*os.File, error) {
 	got := make(chan error) // unbuffered: whoever receives owns the lock
 	gone := make(chan struct{})
 	ended := make(chan struct{})
@@ -140,7 +161,6 @@ func (l *fileLock) block(ctx context.Context, f *os.File, timeout <-chan time.Ti
 			return nil, fmt.Errorf("cannot lock %s: %w", l.path, err)
 		}
 		return f, nil
-	case <-timeout:
 	case <-ctx.Done():
 	}
 	abandon()
@@ -155,7 +175,8 @@ func (l *fileLock) sign(f *os.File) {
 	}
 }
 
-func (l *fileLock) holder(waited time.Duration) error {
+// holder is who has the lock, as far as it signed.
+func (l *fileLock) holder(waited time.Duration) *LockedError {
 	e := &LockedError{Path: l.path, Waited: waited}
 	text, err := os.ReadFile(l.path)
 	if err != nil {

@@ -20,8 +20,12 @@ import (
 // DefaultPath is where stages, agent and tools look for the pool file when nobody says otherwise.
 const DefaultPath = "/run/enichain/pool.db"
 
-// DefaultLockWait is how long a transaction waits for the lock before it names the holder.
-const DefaultLockWait = 2 * time.Second
+// DefaultLockWait is how long a transaction waits for a holder of the lock before it names it, and queueLockWait how
+// long in all where one holder follows another.
+const (
+	DefaultLockWait = 2 * time.Second
+	queueLockWait   = 10 * DefaultLockWait
+)
 
 // Now is one reading of both clocks. Decisions use Boot; Wall is for people only.
 type Now struct {
@@ -41,7 +45,7 @@ type Locker interface {
 // Options are how a pool file is opened; the zero value is right for a tool.
 type Options struct {
 	Boot     string        // this kernel's boot id; a file of another boot is refused. "" = not looked at
-	LockWait time.Duration // 0 = DefaultLockWait
+	LockWait time.Duration // in all; 0 = DefaultLockWait for one holder, ten of it for a queue of them
 	NoSync   bool          // a power cut may lose the last commits; there are no pods then either
 	Command  string        // who we are, written into the lock file for others to read; "" = the program's name
 	Locker   Locker        // nil = a lock between processes beside the file; else the caller's own
@@ -56,15 +60,16 @@ type Store struct {
 
 // New names a pool file without looking at it; each transaction makes all the checks of Open.
 func New(path string, o Options) *Store {
+	most := o.LockWait
 	if o.LockWait == 0 {
-		o.LockWait = DefaultLockWait
+		o.LockWait, most = DefaultLockWait, queueLockWait
 	}
 	if o.Command == "" {
 		o.Command = filepath.Base(os.Args[0])
 	}
 	s := &Store{path: path, opts: o, lock: o.Locker}
 	if s.lock == nil {
-		s.lock = newFileLock(path+".lock", o.Command, o.LockWait)
+		s.lock = newFileLock(path+".lock", o.Command, o.LockWait, most)
 	}
 	return s
 }
