@@ -161,3 +161,35 @@ func TestDemo(t *testing.T) {
 		t.Errorf("vpclab demo: exit %d\n%s\n%s", r.code, r.out, r.errors)
 	}
 }
+
+func TestBusCut(t *testing.T) {
+	b := newBench(t)
+	b.needDaemons()
+	b.must("up", "two-nodes", "--speed", "0")
+	var d struct {
+		View struct {
+			Nodes []struct{ Name, Address string }
+		}
+	}
+	if err := json.Unmarshal([]byte(b.must("dump", "--format", "json")), &d); err != nil {
+		t.Fatal(err)
+	}
+	hub := ""
+	for _, n := range d.View.Nodes {
+		if n.Name == "control" {
+			hub = "http://" + n.Address + ":4222"
+		}
+	}
+	// The hub speaks first, and not HTTP: whoever hears it has reached it.
+	heard := func(node string) bool {
+		return strings.Contains(b.run("reach", node, hub, "--timeout", "1s").out, "server_id")
+	}
+	b.must("fault", "set", "bus", "node-1=down", "--for", "4s")
+	if heard("node-1") || !heard("node-2") {
+		t.Error("node-1 alone should be cut off from the hub")
+	}
+	if p := b.pods("pod", "add", "alone", "--node", "node-1")[0]; p.Error != "" {
+		t.Errorf("a pod on a node without a bus: %s", p.Error)
+	}
+	eventually(t, "the fault ends by itself", func() bool { return heard("node-1") })
+}
