@@ -28,7 +28,8 @@ type Restorer interface {
 	// use the stage, in the order in which they may claim what two of them want; nobody's claim is taken from them.
 	// Attachments that are not live any more lose what an earlier Restore gave them while their DEL was under way.
 	//
-	// again: something looks as a DEL under way leaves it; the next Restore, at least Doubt later, knows.
+	// again: something looks as a DEL under way leaves it, or was put back for an attachment whose DEL may be under way;
+	// the next Restore, at least Doubt later, knows.
 	Restore(ctx context.Context, now time.Time, live []*Request) (restored []string, again bool, err error)
 }
 

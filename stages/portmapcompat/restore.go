@@ -108,6 +108,7 @@ func (l *restoring) one(ctx context.Context, c call, r *stages.Request) error {
 		return err
 	}
 	l.memory.Gave(r)
+	l.again = true
 	whom := r.Pod.String()
 	if whom == "" {
 		whom = r.Attachment.String()

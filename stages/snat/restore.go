@@ -151,6 +151,7 @@ func (l *restoring) oneByAddress(p profile, r *stages.Request) error {
 		return err
 	}
 	l.memory.Gave(r)
+	l.again = true
 	for _, a := range lost {
 		l.what = append(l.what, "SNAT of "+a.String()+" is missing")
 	}

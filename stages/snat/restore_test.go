@@ -143,7 +143,7 @@ func TestRestoreByAddress(t *testing.T) {
 	// Without its one element the pod looks as its DEL leaves it: only after a while it has lost it.
 	w.node.Script("nft delete element inet enichain-snat pods '{ 10.0.0.11 }'")
 	for at, want := range []bool{true, false} {
-		if what, again := w.restore(x, time.Duration(at)*stages.Doubt, r); again != want || (len(what) > 0) == want {
+		if what, again := w.restore(x, time.Duration(at)*stages.Doubt, r); !again || (len(what) > 0) == want {
 			t.Errorf("look %d: %q, again %t", at, what, again)
 		}
 	}
