@@ -10,8 +10,13 @@ import (
 	"github.com/enichain/enichain/test/lab/vpc"
 )
 
-// leased checks S1: EC2 has the address on that interface of that instance now.
-func (f *fleet) leased(n *node, eni ipam.ENIID, ip netip.Addr) {
+// leased checks S1 and S2: EC2 has the address on that interface of that instance now, and no other pod has it.
+func (f *fleet) leased(n *node, pod string, eni ipam.ENIID, ip netip.Addr) {
+	pod = string(n.id) + "/" + pod
+	if owner := f.owners[ip]; owner != "" && owner != pod {
+		f.broken("S2: %s leased to %s, which %s has", ip, pod, owner)
+	}
+	f.owners[ip] = pod
 	e, ok := f.world.NetworkInterface(f.wall(), string(eni))
 	if (!ok || !slices.Contains(e.Secondary, ip) || e.Instance() != string(n.id)) && !f.human[eni] {
 		f.broken("S1: %s leased %s on %s, which EC2 does not have there", n.id, ip, eni)

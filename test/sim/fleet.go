@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/agent"
 	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/test/lab/vpc"
 )
@@ -32,6 +33,7 @@ type fleet struct {
 	human   map[ipam.ENIID]bool
 	pods    map[ipam.InstanceID][]string // that walk has started
 	names   int
+	owners  map[netip.Addr]string
 
 	loss    float64       // of supplies and of snapshots on their way to the stream
 	lost    float64       // of answers; the call may be carried out up to D later
@@ -78,6 +80,7 @@ func newFleet(seed uint64, world vpc.Config, cfg reconcile.Config) *fleet {
 	f := &fleet{
 		r: rand.New(rand.NewPCG(seed, 7)), cfg: cfg, nodes: map[ipam.InstanceID]*node{},
 		stream: map[ipam.InstanceID]ipam.Snapshot{}, human: map[ipam.ENIID]bool{}, pods: map[ipam.InstanceID][]string{},
+		owners: map[netip.Addr]string{},
 	}
 	f.world = vpc.New(world, rand.New(rand.NewPCG(seed, 8)))
 	v, err := f.world.AddVPC(vpc.VPC{CIDRs: []netip.Prefix{netip.MustParsePrefix("10.110.0.0/16")}})
@@ -147,21 +150,30 @@ func (f *fleet) beat(n *node) {
 	if n.off {
 		return
 	}
+	if n.real != nil {
+		n.real.beat()
+		f.after(250*time.Millisecond, func() { f.beat(n) })
+		return
+	}
 	for _, l := range n.links() {
 		n.linkIs(f.now, l.eni, f.up(n.id, l.eni))
 	}
 	if n.tick(f.now) {
 		n.dirty = true
 		if f.r.Float64() >= f.loss {
-			s := n.snapshot(f.now)
-			f.stream[n.id] = s
-			for _, l := range f.leaders {
-				late := max(f.between(0, f.lateBus), l.stalled-f.now)
-				f.after(late, func() { l.step(reconcile.Input{Snapshots: []ipam.Snapshot{s}}) })
-			}
+			f.publish(n.snapshot(f.now))
 		}
 	}
 	f.after(250*time.Millisecond, func() { f.beat(n) })
+}
+
+// publish puts a snapshot into the stream, from where it reaches the reconciler sooner or later.
+func (f *fleet) publish(s ipam.Snapshot) {
+	f.stream[s.Instance] = s
+	for _, l := range f.leaders {
+		late := max(f.between(0, f.lateBus), l.stalled-f.now)
+		f.after(late, func() { l.step(reconcile.Input{Snapshots: []ipam.Snapshot{s}}) })
+	}
 }
 
 // up says whether the kernel of an instance shows an interface.
@@ -177,7 +189,7 @@ func (f *fleet) pod(n *node, name string) {
 			n.waiting = slices.Delete(n.waiting, i, i+1)
 			n.changed()
 		}
-		f.leased(n, eni, ip)
+		f.leased(n, name, eni, ip)
 		return
 	}
 	f.after(time.Second, func() {
@@ -185,6 +197,16 @@ func (f *fleet) pod(n *node, name string) {
 			f.pod(n, name)
 		}
 	})
+}
+
+// end is a pod's DEL.
+func (f *fleet) end(n *node, name string) {
+	n.del(f.now, name)
+	for ip, owner := range f.owners {
+		if owner == string(n.id)+"/"+name {
+			delete(f.owners, ip)
+		}
+	}
 }
 
 func (f *fleet) addLeader(name string) *leader {
@@ -268,6 +290,10 @@ func (l *leader) do(e reconcile.Effect) {
 		for range 1 + f.r.IntN(2) { // repeated, at times
 			if f.r.Float64() >= f.loss {
 				f.after(f.between(0, f.lateBus), func() {
+					if n.real != nil {
+						n.real.step(agent.Input{Supply: &s})
+						return
+					}
 					n.accept(f.now, s, func(id ipam.ENIID) bool { return f.up(n.id, id) })
 					f.slow(n)
 				})
@@ -342,6 +368,9 @@ func (l *leader) made(c reconcile.Call) (reconcile.Answer, time.Time) {
 }
 
 func (n *node) on(eni ipam.ENIID) map[netip.Addr]*address {
+	if n.real != nil {
+		return n.real.on(eni)
+	}
 	if l := n.enis[eni]; l != nil {
 		return l.addrs
 	}

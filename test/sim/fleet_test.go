@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"strings"
 	"testing"
@@ -13,6 +14,20 @@ import (
 	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/test/lab/vpc"
 )
+
+// seeds is for a night's run: go test ./test/sim -sim.seeds 2000
+var seeds = flag.Int("sim.seeds", 0, "walk so many seeds of each kind at random")
+
+// seedsOf is how many seeds to walk.
+func seedsOf(usual int) int {
+	switch {
+	case *seeds > 0:
+		return *seeds
+	case testing.Short():
+		return usual / 4
+	}
+	return usual
+}
 
 // usual is a policy with short windows; the constants of protocol A1 stay.
 func usual() reconcile.Config {
@@ -72,7 +87,7 @@ func TestBurst(t *testing.T) {
 	}
 	f.run(time.Minute)
 	for i := range 9 {
-		n.del(f.now, fmt.Sprint("pod-", i))
+		f.end(n, fmt.Sprint("pod-", i))
 	}
 	f.run(10 * time.Minute)
 	f.must(t)
@@ -140,7 +155,7 @@ func (f *fleet) walk(d time.Duration) {
 		} else {
 			for range min(1+f.r.IntN(8), len(have)) {
 				i := f.r.IntN(len(f.pods[n.id]))
-				n.del(f.now, f.pods[n.id][i])
+				f.end(n, f.pods[n.id][i])
 				f.pods[n.id] = append(f.pods[n.id][:i], f.pods[n.id][i+1:]...)
 			}
 		}
@@ -159,11 +174,7 @@ func (f *fleet) ids() []ipam.InstanceID {
 // TestRandomWalks: pods come and go while the bus loses, repeats and delays, answers get lost, lists lag, and two
 // reconcilers believe that they lead. Nothing a pod has is ever taken away; when it is quiet, everything settles.
 func TestRandomWalks(t *testing.T) {
-	seeds := 40
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
+	for seed := range seedsOf(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			f := newFleet(uint64(seed)+100, vpc.Config{
 				Latency: vpc.Typical(1), Visibility: time.Duration(seed%4) * 15 * time.Second, DeletedToken: vpc.DeletedToken(seed % 2),
@@ -192,11 +203,7 @@ func TestRandomWalks(t *testing.T) {
 // TestHarshWalks: as above, in a subnet so small that addresses come back soon, with windows so short that addresses
 // and interfaces are given back all the time, and with reconcilers whose subscriptions stall for minutes.
 func TestHarshWalks(t *testing.T) {
-	seeds := 40
-	if testing.Short() {
-		seeds = 10
-	}
-	for seed := range seeds {
+	for seed := range seedsOf(40) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			cfg := usual()
 			cfg.Pool.Window, cfg.Pool.MinAge, cfg.Pool.Cooldown = 10*time.Second, 10*time.Second, 5*time.Second

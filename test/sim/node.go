@@ -31,6 +31,7 @@ type node struct {
 	cordon  bool
 	off     bool
 	given   []given
+	real    *real // if set, it is the agent and the pool, and only what is said here of tests' is used
 	booted  time.Duration
 }
 
@@ -206,6 +207,13 @@ func sortedAddrs(l *link, state ipam.State) []netip.Addr {
 
 // add asks for an address for a pod; it gets one now or waits.
 func (n *node) add(now time.Duration, pod string) (ipam.ENIID, netip.Addr, bool) {
+	if n.real != nil {
+		eni, ip, ok := n.real.add(pod)
+		if !ok && !slices.Contains(n.waiting, pod) {
+			n.waiting = append(n.waiting, pod)
+		}
+		return eni, ip, ok
+	}
 	for _, l := range n.links() {
 		var pick netip.Addr
 		for _, ip := range sortedAddrs(l, ipam.Free) {
@@ -227,6 +235,11 @@ func (n *node) add(now time.Duration, pod string) (ipam.ENIID, netip.Addr, bool)
 }
 
 func (n *node) del(now time.Duration, pod string) {
+	if n.real != nil {
+		n.real.del(pod)
+		n.waiting = slices.DeleteFunc(n.waiting, func(w string) bool { return w == pod })
+		return
+	}
 	for _, l := range n.links() {
 		for _, a := range l.addrs {
 			if a.state == ipam.Leased && a.pod == pod {
@@ -292,6 +305,9 @@ func (n *node) tick(now time.Duration) bool {
 }
 
 func (n *node) snapshot(now time.Duration) ipam.Snapshot {
+	if n.real != nil {
+		return n.real.f.stream[n.id]
+	}
 	n.dirty, n.sentAt = false, now
 	s := ipam.Snapshot{
 		Instance: n.id, Boot: "boot", Inc: n.inc, Seq: n.seq, Gen: n.gen, Seen: n.seen, MaxPods: n.maxPods,

@@ -71,7 +71,7 @@ func TestFullSubnet(t *testing.T) {
 		t.Errorf("%d calls into a full subnet:\n%s", assigns+creates, f.story())
 	}
 	for i := range 6 {
-		n.del(f.now, fmt.Sprint("pod-", i)) // some run, some wait
+		f.end(n, fmt.Sprint("pod-", i)) // some run, some wait
 	}
 	f.run(5 * time.Minute)
 	f.burst(n, "again", 4)
@@ -226,7 +226,7 @@ func TestTypeChanged(t *testing.T) {
 	f.run(time.Minute)
 	for i := range 45 {
 		if i >= 10 {
-			n.del(f.now, fmt.Sprint("pod-", i))
+			f.end(n, fmt.Sprint("pod-", i))
 		}
 	}
 	if got := len(n.links()); got != 4 {
@@ -276,7 +276,7 @@ func TestReleasesAreSlow(t *testing.T) {
 		t.Fatalf("%d wait:\n%s", len(n.waiting), f.story())
 	}
 	for i := range 150 {
-		n.del(f.now, fmt.Sprint("pod-", i))
+		f.end(n, fmt.Sprint("pod-", i))
 	}
 	window, least := f.cfg.Pool.Window, len(n.links())
 	gone := f.now
