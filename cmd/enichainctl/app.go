@@ -70,13 +70,13 @@ func (a *app) run(ctx context.Context, args []string) int {
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	var f *failure
 	switch {
 	case err == nil:
 		return exitOK
 	case !errors.As(err, &f):
-		fmt.Fprintf(a.err, "enichainctl: %v\ntry: enichainctl --help\n", err)
+		fmt.Fprintf(a.err, "enichainctl: %v\ntry: %s --help\n", err, c.CommandPath())
 		return exitUsage
 	case f != errWrong:
 		fmt.Fprintf(a.err, "enichainctl: %v\n", f.err)
@@ -113,6 +113,38 @@ func (a *app) root() *cobra.Command {
 	return root
 }
 
+// noArguments refuses what stands behind a subcommand that takes nothing.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no argument, but got %q", c.Name(), args[0])
+	}
+	return nil
+}
+
+// onePod wants the pod that a subcommand is about.
+func onePod(c *cobra.Command, args []string) error {
+	if len(args) != 1 {
+		return fmt.Errorf("%s takes one pod, but got %d", c.Name(), len(args))
+	}
+	return nil
+}
+
+// podNames completes the name of a pod on the command line.
+func (a *app) podNames(c *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	s, err := a.state(c.Context())
+	if err != nil || len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	var names []string
+	for _, l := range s.Leases {
+		names = append(names, who(l.Pod, l.Attachment))
+	}
+	for _, t := range s.Tickets {
+		names = append(names, who(t.Pod, t.Attachment))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
 // state reads the pool file.
 func (a *app) state(ctx context.Context) (store.State, error) {
 	var s store.State
@@ -128,7 +160,10 @@ func (a *app) state(ctx context.Context) (store.State, error) {
 	case errors.As(err, &notReady):
 		return s, blind(err, "is enichaind running here?  systemctl status enichaind")
 	case errors.As(err, &locked):
-		return s, blind(err, "see what that process does:  cat /proc/PID/wchan")
+		if locked.PID == 0 {
+			return s, blind(err, "see who:  fuser "+locked.Path)
+		}
+		return s, blind(err, fmt.Sprintf("see what it does:  cat /proc/%d/wchan", locked.PID))
 	case errors.Is(err, os.ErrPermission):
 		return s, blind(err, "try again as root")
 	case err != nil:
@@ -181,7 +216,12 @@ func age(d time.Duration) string {
 }
 
 // millis is a short duration as a column of times has it.
-func millis(us int64) string { return fmt.Sprintf("%.1f ms", float64(us)/1000) }
+func millis(us int64) string {
+	if us >= 1_000_000 {
+		return fmt.Sprintf("%.1f s", float64(us)/1_000_000)
+	}
+	return fmt.Sprintf("%.1f ms", float64(us)/1000)
+}
 
 func (a *app) hour(t time.Time) string { return t.In(a.zone).Format(time.TimeOnly) }
 
@@ -192,6 +232,9 @@ func (a *app) again(ctx context.Context, watch bool, draw func() error) error {
 	}
 	bell, err := store.New(a.pool, store.Options{}).Bell()
 	if err != nil {
+		if _, unread := a.state(ctx); unread != nil {
+			return unread // it says more
+		}
 		return blind(err, "")
 	}
 	defer bell.Close()

@@ -7,10 +7,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/ipam/store/storetest"
 	"github.com/enichain/enichain/stages/routedveth"
@@ -25,10 +27,10 @@ default  8 addresses: 2 leased  4 warm  1 cooling  1 fenced
 ■ leased  □ warm  ◌ cooling  ▨ fenced  × held  ◦ not ready yet  ? lost  P primary (never a pod's)`, "pool")
 	n.golden(exitWrong, `
 enichainctl: no pool "gpu" on this node
-there are: [default]`, "pool", "--name", "gpu")
+there are: default`, "pool", "--name", "gpu")
 	n.golden(exitUsage, `
 enichainctl: --format "yaml": want text or json
-try: enichainctl --help`, "pool", "--format", "yaml")
+try: enichainctl pool --help`, "pool", "--format", "yaml")
 	text, code := n.run("pool", "--format", "json")
 	var v []poolView
 	if err := json.Unmarshal([]byte(text), &v); err != nil || code != exitOK || len(v) != 1 || v[0].Counts.Leased != 2 || len(v[0].ENIs[1].Addresses) != 4 {
@@ -55,7 +57,7 @@ ADDRESS       ENI   STATE   LEFT
 	n.golden(exitOK, "no leases; 10.110.10.12 cools until 14:01:10 (25s)", "leases", "--network", "other")
 	n.golden(exitUsage, `
 enichainctl: --state "warm": want one of free, leased, cooling, fenced, held, pending, lost
-try: enichainctl --help`, "leases", "--state", "warm")
+try: enichainctl leases --help`, "leases", "--state", "warm")
 }
 
 func TestENIs(t *testing.T) {
@@ -82,7 +84,7 @@ node    node-1  i-0a1b2c3d  m5.large    enichaind never ran on this node
 pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
 chain   not known without enichaind
 kernel  as it should be: 2 interfaces, 2 routes to pods
-last    14:00:30 subnet-a (10.110.10.0/24) has 0 free addresses (InsufficientFreeAddressesInSubnet), retry 14:01:11
+last    14:00:30 subnet-a (10.110.10.0/24) has 0 free addresses (InsufficientFreeAddressesInSubnet), next try at 14:01:11
 WRONG   enichaind never ran on this node`, "status")
 
 	n.daemon(`{"version":"v0.4.0","started":"2026-11-20T12:00:00Z","agent":{"repairs":1,"lastRepair":"3 ip rules deleted by someone","repairedAt":"2026-11-20T13:02:21Z"},`+
@@ -94,7 +96,7 @@ node    node-1  i-0a1b2c3d  m5.large    enichaind v0.4.0 up 2h00m    bus connect
 pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
 chain   05-enichain.conflist
 kernel  as it should be: 2 interfaces, 2 routes to pods
-mended  1 times, last at 13:02:21: 3 ip rules deleted by someone`, "status")
+mended  1 time, last at 13:02:21: 3 ip rules deleted by someone`, "status")
 	n.Do(func(tx *store.Tx) error {
 		tx.SetMute(&store.Mute{Since: n.Now.Wall.Add(-time.Minute), Bus: "nats://hub:4222"})
 		return nil
@@ -179,7 +181,7 @@ enichainctl: the stream of events ended: enichaind stopped
 start it, and ask again`, "events", "--follow")
 	n.golden(exitUsage, `
 enichainctl: --type "[" is no shell pattern, such as 'pod.*'
-try: enichainctl --help`, "events", "--type", "[")
+try: enichainctl events --help`, "events", "--type", "[")
 }
 
 func TestWhy(t *testing.T) {
@@ -187,10 +189,10 @@ func TestWhy(t *testing.T) {
 	n.golden(exitOK, `
 web: has 10.110.10.10 for 45s
 
-  14:00:00  eni-ipam ADD        1.9 ms
-  14:00:00  pod.added           10.110.10.10 on eni-00
-  14:00:01  routed-veth ADD     2.6 ms
-  14:00:02  snat ADD            1.8 ms`, "why", "web")
+  14:00:00  eni-ipam ADD          1.9 ms
+  14:00:00  pod.added             10.110.10.10 on eni-00
+  14:00:01  routed-veth ADD       2.6 ms
+  14:00:02  snat ADD              1.8 ms`, "why", "web")
 	n.golden(exitWrong, `
 default/other: this node's network was never asked for it
 
@@ -199,9 +201,9 @@ do        kubectl describe pod; or look further back with --since`, "why", "defa
 
 	n.flew(10*time.Second, "eni-ipam", "ADD", "shop/cart", "POOL_EMPTY", 20_000_000, 20_000_000)
 	n.golden(exitWrong, `
-shop/cart: no address: 1 attempts, the last 10s ago
+shop/cart: no address: 1 attempt, the last 10s ago
 
-  14:00:35  eni-ipam ADD        20000.0 ms POOL_EMPTY
+  14:00:35  eni-ipam ADD          20.0 s POOL_EMPTY
 
 because   the pool holds 8 addresses: 2 leased  4 warm  1 cooling  1 fenced; enichaind never ran on this node
 do        systemctl restart enichaind`, "why", "shop/cart")
@@ -211,7 +213,7 @@ do        systemctl restart enichaind`, "why", "shop/cart")
 	n.Do(func(tx *store.Tx) error { tx.Ticket(n.Now, r, n.Now.After(time.Minute)); return nil })
 	n.Now = store.Now{Boot: n.Now.After(12 * time.Second), Wall: n.Now.Wall.Add(12 * time.Second)}
 	text, code := n.run("why", "cart")
-	for _, want := range []string{"cart: has waited 12s for an address of pool default\n", "pod.waiting", "; subnet-a (10.110.10.0/24) has 0 free addresses\n",
+	for _, want := range []string{"cart: has waited 12s for an address of pool default\n", "pod.waiting", "; subnet-a (10.110.10.0/24) has 0 free addresses since 14:00:30, next try at 14:01:11\n",
 		"do        add a subnet to the pool for this zone, or lower its warm target\n"} {
 		if code != exitWrong || !strings.Contains(text, want) {
 			t.Errorf("%d, want %q in %s", code, want, text)
@@ -227,7 +229,7 @@ func TestTrace(t *testing.T) {
 	n := full(t)
 	n.way = way{Link: "eth0", Via: netip.MustParseAddr("10.110.10.1"), Table: 254}
 	n.golden(exitOK, `
-default/web  10.110.10.10  eni-00 (eth0, #0)  container default-web-
+default/web  10.110.10.10  eni-00 (eth0, #0)  container default-web-373b7e98b5a1
 
   STAGE        TOOK    PUT INTO PLACE                       STILL THERE
   eni-ipam     1.9 ms  lease 10.110.10.10                   yes
@@ -253,8 +255,8 @@ default/web  10.110.10.10  eni-00 (eth0, #0)  container default-web-
 		t.Errorf("%d %s", code, text)
 	}
 	n.golden(exitWrong, `
-enichainctl: nobody holds no address on this node
-enichainctl why nobody`, "trace", "nobody")
+enichainctl: this node holds no address for nobody
+see why:  enichainctl why nobody`, "trace", "nobody")
 }
 
 func TestVersion(t *testing.T) {
@@ -288,5 +290,77 @@ func TestPoolFilesThatCannotBeRead(t *testing.T) {
 		if code != exitBlind || !strings.Contains(text, "it is damaged") || !strings.Contains(text, "restart enichaind") {
 			t.Errorf("%s: %d %s", c, code, text)
 		}
+	}
+}
+
+// TestJSONKeys holds what scripts rely on: every key in small letters with humps, whatever the subcommand.
+func TestJSONKeys(t *testing.T) {
+	n := full(t)
+	n.way = way{Link: "eth0", Via: netip.MustParseAddr("10.110.10.1"), Table: 254}
+	n.alive()
+	for _, c := range []string{"status", "pool", "leases", "leases --state cooling", "enis", "why web", "trace web --to 1.1.1.1", "version --cni-path /nowhere"} {
+		text, _ := n.run(append(strings.Fields(c), "--format", "json")...)
+		var v any
+		if err := json.Unmarshal([]byte(text), &v); err != nil {
+			t.Errorf("%s: %v\n%s", c, err, text)
+		}
+		if key := regexp.MustCompile(`"([A-Z]\w*|\w*_\w*)":`).FindString(text); key != "" {
+			t.Errorf("%s has the key %s\n%s", c, key, text)
+		}
+	}
+}
+
+func TestWrongArguments(t *testing.T) {
+	n := newNode(t)
+	for line, want := range map[string]string{
+		"why":         "enichainctl: why takes one pod, but got 0\ntry: enichainctl why --help\n",
+		"trace a b":   "enichainctl: trace takes one pod, but got 2\ntry: enichainctl trace --help\n",
+		"status x":    "enichainctl: status takes no argument, but got \"x\"\ntry: enichainctl status --help\n",
+		"pool --what": "enichainctl: unknown flag: --what\ntry: enichainctl pool --help\n",
+	} {
+		if text, code := n.run(strings.Fields(line)...); code != exitUsage || text != want {
+			t.Errorf("%s: exit %d, %s", line, code, text)
+		}
+	}
+	if err := os.Remove(n.Path()); err != nil {
+		t.Fatal(err)
+	}
+	if text, code := n.run("pool", "--watch"); code != exitBlind || !strings.Contains(text, "is enichaind running here?") {
+		t.Errorf("exit %d, %s", code, text)
+	}
+}
+
+// TestPodsOfOneName are not taken for each other.
+func TestPodsOfOneName(t *testing.T) {
+	n := newNode(t, storetest.ENI(0, 4))
+	n.pod("shop/web")
+	n.pod("blog/web")
+	n.golden(exitUsage, `
+enichainctl: "web" could be each of blog/web, shop/web; say which
+try: enichainctl why --help`, "why", "web")
+	if text, code := n.run("why", "blog/web"); code != exitOK {
+		t.Errorf("%d %s", code, text)
+	}
+	if text, _ := n.run("__complete", "why", ""); !strings.Contains(text, "blog/web\nshop/web\n") && !strings.Contains(text, "shop/web\nblog/web\n") {
+		t.Error(text)
+	}
+}
+
+// TestNoAddressLeft is bad news although all that runs is well.
+func TestNoAddressLeft(t *testing.T) {
+	n := newNode(t, storetest.ENI(0, 1))
+	n.pod("default/web")
+	n.alive()
+	n.daemon(`{"version":"v1","bus":{"connected":true}}`, "data: "+`{"data":{"n":7,"at":"2026-11-20T13:59:00Z","boot":"b","verb":"pod.gaveup","container":"late-1",`+
+		`"pod":"default/late","cause":"POOL_EMPTY no address for default/late: it said why"}}`+"\n\n")
+	n.Supply.Why = &ipam.Why{Code: ipam.WhyInstanceLimit, Text: "m5.large is full", Since: n.Now.Wall}
+	n.Accept()
+	if text, code := n.run("status"); code != exitWrong || !strings.Contains(text, "WRONG   the next pod has to wait for an address: m5.large is full\n") {
+		t.Errorf("%d %s", code, text)
+	}
+	n.flew(10*time.Second, "eni-ipam", "ADD", "default/late", "POOL_EMPTY", 1000, 0)
+	if text, code := n.run("why", "late"); code != exitWrong || !strings.Contains(text, "because   no address for default/late: it said why\n"+
+		"do        use a larger instance type, or fewer pods per node\n") {
+		t.Errorf("%d %s", code, text)
 	}
 }

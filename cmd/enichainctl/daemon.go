@@ -36,7 +36,7 @@ type daemonStatus struct {
 	Agent *struct {
 		Repairs    int       `json:"repairs"`
 		LastRepair string    `json:"lastRepair"`
-		RepairedAt time.Time `json:"repairedAt"`
+		RepairedAt time.Time `json:"repairedAt,omitzero"`
 	} `json:"agent"`
 	Bus struct {
 		Connected bool `json:"connected"`

@@ -16,7 +16,7 @@ func (a *app) enisCommand() *cobra.Command {
 		Short:   "network interfaces: subnet, addresses, mark, and who knows of them",
 		Long:    "Lists the network interfaces of this node. Exit code 1 where pool file and kernel disagree.",
 		Example: "  enichainctl enis --format json",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.showENIs(c) },
 	}
 }
@@ -24,8 +24,8 @@ func (a *app) enisCommand() *cobra.Command {
 // eniRow is one network interface as everybody sees it.
 type eniRow struct {
 	store.ENI
-	Seen  []string `json:"seenBy"`          // supply, kernel
-	Fault string   `json:"fault,omitempty"` // where they disagree
+	Seen  []string // supply, kernel
+	Fault string   // where they disagree
 }
 
 func (a *app) showENIs(c *cobra.Command) error {
@@ -50,13 +50,17 @@ func (a *app) showENIs(c *cobra.Command) error {
 		}
 		k := r.Counts
 		table = append(table, []string{string(r.ENI.ENI), r.Link, n, r.Pool, fmt.Sprintf("%s (%s)", r.Subnet, r.SubnetID),
-			fmt.Sprint(k.Pending + k.Free + k.Leased + k.Cooling + k.Fenced), fmt.Sprint(k.Leased), fmt.Sprint(k.Free), mark, strings.Join(r.Seen, " ")})
+			fmt.Sprint(inAll(k)), fmt.Sprint(k.Leased), fmt.Sprint(k.Free), mark, strings.Join(r.Seen, " ")})
 		if r.Fault != "" {
 			faults++
 		}
 	}
 	if a.format == "json" {
-		err = a.json(rows)
+		forms := []eniForm{}
+		for _, r := range rows {
+			forms = append(forms, newENIForm(r))
+		}
+		err = a.json(forms)
 	} else {
 		a.table(table)
 		for _, r := range rows {

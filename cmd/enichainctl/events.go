@@ -30,7 +30,7 @@ func (a *app) eventsCommand() *cobra.Command {
 		Long: "Shows what happened on this node. With enichaind running its own memory is asked; without it, what it has not\n" +
 			"published yet and the stages' flight record are shown.",
 		Example: "  enichainctl events --follow --type 'pod.*'",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.showEvents(c.Context(), o) },
 	}
 	c.Flags().BoolVar(&o.follow, "follow", false, "go on until interrupted")
@@ -127,6 +127,38 @@ func (a *app) records(ctx context.Context) (records []ipam.Record, err error) {
 		return nil
 	})
 	return records, err
+}
+
+// remembered is the daemon's memory where it lives, and the outbox: what it has not published yet.
+func (a *app) remembered(ctx context.Context, look time.Duration) ([]ipam.Record, error) {
+	records, err := a.records(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, daemonLimit)
+	defer cancel()
+	answer, err := a.ask(ctx, "/v1/events", url.Values{"since": {look.String()}, "follow": {"false"}})
+	if err != nil {
+		return records, nil // files alone, then
+	}
+	defer answer.Body.Close()
+	type identity struct {
+		boot string
+		n    uint64
+	}
+	known := map[identity]bool{}
+	for _, r := range records {
+		known[identity{r.Boot, r.N}] = true
+	}
+	_ = stream(answer.Body, func(e cloudEvent) bool { // what was read until it broke is true
+		if id := (identity{e.Data.Boot, e.Data.N}); !known[id] {
+			known[id] = true
+			records = append(records, e.Data)
+		}
+		return true
+	})
+	slices.SortStableFunc(records, func(x, y ipam.Record) int { return x.At.Compare(y.At) })
+	return records, nil
 }
 
 func eventHappening(r ipam.Record, from string) happening {

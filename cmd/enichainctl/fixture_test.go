@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +74,8 @@ func (n *node) run(args ...string) (text string, code int) {
 		host:    func() (string, error) { return "node-1", nil }, zone: time.UTC,
 		getenv: func(string) string { return "" }}
 	dir := filepath.Dir(n.Path())
-	code = a.run(n.T.Context(), append(args, "--pool", n.Path(), "--flight", n.flight, "--socket", filepath.Join(dir, "d.sock")))
+	where := []string{"--pool", n.Path(), "--flight", n.flight, "--socket", filepath.Join(dir, "d.sock")}
+	code = a.run(n.T.Context(), slices.Insert(slices.Clone(args), 1, where...)) // completion wants the last word last
 	return strings.ReplaceAll(out.String()+errs.String(), dir, "DIR"), code
 }
 

@@ -22,7 +22,7 @@ func (a *app) leasesCommand() *cobra.Command {
 		Use:     "leases",
 		Short:   "who holds which address",
 		Example: "  enichainctl leases --state cooling",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.showLeases(c, f) },
 	}
 	c.Flags().StringVar(&f.pod, "pod", "", "only this pod (name or namespace/name)")

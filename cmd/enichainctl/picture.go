@@ -75,12 +75,15 @@ func sum(s store.State, pool string) (c store.Counts, all int) {
 			c.Held += e.Counts.Held
 		}
 	}
-	return c, c.Pending + c.Free + c.Leased + c.Cooling + c.Fenced
+	return c, inAll(c)
 }
+
+// inAll is how many addresses the node has; held ones are gone.
+func inAll(c store.Counts) int { return c.Pending + c.Free + c.Leased + c.Cooling + c.Fenced }
 
 // counts is a pool in one line; what is zero and unusual is left out.
 func counts(c store.Counts, all int) string {
-	text := fmt.Sprintf("%d addresses: %d leased  %d warm  %d cooling", all, c.Leased, c.Free, c.Cooling)
+	text := fmt.Sprintf("%s: %d leased  %d warm  %d cooling", plural(all, "address"), c.Leased, c.Free, c.Cooling)
 	for _, p := range []struct {
 		n    int
 		what string

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,7 +18,7 @@ func (a *app) poolCommand() *cobra.Command {
 		Use:     "pool",
 		Short:   "the pool as a picture",
 		Example: "  enichainctl pool --watch",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.again(c.Context(), watch, func() error { return a.showPool(c, name) })
 		},
@@ -29,7 +31,7 @@ func (a *app) poolCommand() *cobra.Command {
 // poolView is the JSON form.
 type poolView struct {
 	Pool     string          `json:"pool"`
-	Counts   store.Counts    `json:"counts"`
+	Counts   countsForm      `json:"counts"`
 	ENIs     []poolENI       `json:"enis"`
 	Waiting  int             `json:"waiting"`
 	Why      *ipam.Why       `json:"why,omitempty"`
@@ -38,10 +40,10 @@ type poolView struct {
 }
 
 type poolENI struct {
-	ENI       ipam.ENIID      `json:"eni"`
-	Link      string          `json:"link"`
-	N         int             `json:"n"`
-	Addresses []store.Address `json:"addresses"`
+	ENI       ipam.ENIID    `json:"eni"`
+	Link      string        `json:"link"`
+	N         int           `json:"n"`
+	Addresses []addressForm `json:"addresses"`
 }
 
 func (a *app) showPool(c *cobra.Command, name string) error {
@@ -52,8 +54,8 @@ func (a *app) showPool(c *cobra.Command, name string) error {
 	names := pools(s)
 	if name != "" {
 		names = []string{name}
-		if _, all := sum(s, name); all == 0 && len(waiting(s, name)) == 0 && !has(pools(s), name) {
-			return &failure{code: exitWrong, err: fmt.Errorf("no pool %q on this node", name), do: fmt.Sprintf("there are: %v", pools(s))}
+		if _, all := sum(s, name); all == 0 && len(waiting(s, name)) == 0 && !slices.Contains(pools(s), name) {
+			return &failure{code: exitWrong, err: fmt.Errorf("no pool %q on this node", name), do: "there are: " + strings.Join(pools(s), ", ")}
 		}
 	}
 	if a.format == "json" {
@@ -87,15 +89,16 @@ func poolViews(s store.State, names []string) []poolView {
 	out := []poolView{}
 	for _, n := range names {
 		total, _ := sum(s, n)
-		v := poolView{Pool: n, Counts: total, Waiting: len(waiting(s, n)), Why: s.Meta.Why, Policy: s.Meta.Policy, Instance: s.Meta.Instance, ENIs: []poolENI{}}
+		v := poolView{Pool: n, Counts: countsForm(total), Waiting: len(waiting(s, n)), Why: s.Meta.Why, Policy: s.Meta.Policy,
+			Instance: s.Meta.Instance, ENIs: []poolENI{}}
 		for _, e := range s.ENIs {
 			if e.Pool != n {
 				continue
 			}
-			p := poolENI{ENI: e.ENI, Link: e.Link, N: e.N, Addresses: []store.Address{}}
+			p := poolENI{ENI: e.ENI, Link: e.Link, N: e.N, Addresses: []addressForm{}}
 			for _, x := range s.Addresses {
 				if x.ENI == e.ENI {
-					p.Addresses = append(p.Addresses, x)
+					p.Addresses = append(p.Addresses, newAddressForm(x))
 				}
 			}
 			v.ENIs = append(v.ENIs, p)
@@ -112,15 +115,6 @@ func waiting(s store.State, pool string) (out []store.Ticket) {
 		}
 	}
 	return out
-}
-
-func has(list []string, s string) bool {
-	for _, x := range list {
-		if x == s {
-			return true
-		}
-	}
-	return false
 }
 
 func who(pod string, a ipam.Attachment) string {

@@ -19,7 +19,7 @@ func (a *app) statusCommand() *cobra.Command {
 		Short:   "this node on one screen: pool, chain, daemon, drift, last error",
 		Long:    "Shows this node on one screen. Exit code 1 where something is degraded, with a line that names it.",
 		Example: "  enichainctl status --watch",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			return a.again(c.Context(), watch, func() error { return a.showStatus(c) })
 		},
@@ -34,7 +34,7 @@ type nodeStatus struct {
 	Instance ipam.InstanceID `json:"instance"`
 	Type     string          `json:"type,omitempty"`
 	Daemon   *daemonStatus   `json:"daemon"`
-	Counts   store.Counts    `json:"counts"`
+	Counts   countsForm      `json:"counts"`
 	All      int             `json:"addresses"`
 	Target   int             `json:"target"`
 	Waiting  int             `json:"waiting"`
@@ -42,6 +42,7 @@ type nodeStatus struct {
 	Degraded []string        `json:"degraded"`
 	drift    []string
 	longest  time.Duration
+	counts   store.Counts
 }
 
 func (a *app) showStatus(c *cobra.Command) error {
@@ -54,8 +55,10 @@ func (a *app) showStatus(c *cobra.Command) error {
 		return blind(err, "try again as root")
 	}
 	host, _ := a.host()
-	n := nodeStatus{Node: host, Instance: s.Meta.Instance, Type: s.Meta.Type, Target: s.Meta.Policy.Low, Why: s.Meta.Why, Degraded: []string{}}
-	n.Counts, n.All = sum(s, "")
+	n := nodeStatus{Node: host, Instance: s.Meta.Instance, Type: s.Meta.Type, Target: s.Meta.Policy.Low, Why: s.Meta.Why,
+		Degraded: []string{}}
+	n.counts, n.All = sum(s, "")
+	n.Counts = countsForm(n.counts)
 	now := a.clock()
 	for _, t := range s.Tickets {
 		if t.Deadline > now.Boot {
@@ -80,6 +83,9 @@ func (a *app) showStatus(c *cobra.Command) error {
 			n.Degraded = append(n.Degraded, fmt.Sprintf("%s: %s", r.ENI.ENI, r.Fault))
 		}
 	}
+	if n.Why != nil && n.counts.Free == 0 {
+		n.Degraded = append(n.Degraded, "the next pod has to wait for an address: "+n.Why.Text)
+	}
 	if n.Waiting > 0 && n.longest > 20*time.Second {
 		n.Degraded = append(n.Degraded, fmt.Sprintf("a pod has waited %s for an address", age(n.longest)))
 	}
@@ -100,8 +106,8 @@ func (a *app) printStatus(n nodeStatus, silent string, s store.State, view route
 	list := "not known without enichaind"
 	if d := n.Daemon; d != nil {
 		bus := "bus connected"
-		if !d.Bus.Connected {
-			bus = "bus not connected"
+		if !d.Bus.Connected || s.Meta.Mute != nil {
+			bus = "bus not reached"
 		}
 		daemon = fmt.Sprintf("enichaind %s up %s    %s", d.Version, age(a.clock().Wall.Sub(d.Started)), bus)
 		list = d.List
@@ -110,30 +116,35 @@ func (a *app) printStatus(n nodeStatus, silent string, s store.State, view route
 		}
 	}
 	a.printf("node    %s  %s  %s    %s\n", n.Node, n.Instance, n.Type, daemon)
-	a.printf("pool    %s    target %d warm\n", counts(n.Counts, n.All), n.Target)
+	a.printf("pool    %s    target %d warm\n", counts(n.counts, n.All), n.Target)
 	if n.Waiting > 0 {
-		a.printf("wait    %d pods wait for an address, the longest for %s\n", n.Waiting, age(n.longest))
+		a.printf("wait    %s without an address, the longest for %s\n", plural(n.Waiting, "pod"), age(n.longest))
 	}
 	a.printf("chain   %s\n", list)
 	switch {
 	case len(n.drift) > 0:
 		a.printf("kernel  %s\n", strings.Join(n.drift, "; "))
 	default:
-		a.printf("kernel  as it should be: %d interfaces, %d routes to pods\n", len(view.ENIs), len(view.Routes))
+		a.printf("kernel  as it should be: %s, %s to pods\n", plural(len(view.ENIs), "interface"), plural(len(view.Routes), "route"))
 	}
 	if d := n.Daemon; d != nil && d.Agent != nil && d.Agent.Repairs > 0 {
-		a.printf("mended  %d times, last at %s: %s\n", d.Agent.Repairs, a.hour(d.Agent.RepairedAt), d.Agent.LastRepair)
+		a.printf("mended  %s, last at %s: %s\n", plural(d.Agent.Repairs, "time"), a.hour(d.Agent.RepairedAt), d.Agent.LastRepair)
 	}
 	if w := s.Meta.Why; w != nil {
-		retry := ""
-		if w.RetryIn > 0 {
-			retry = ", retry " + a.hour(s.Meta.Heard.Add(time.Duration(w.RetryIn)*time.Second))
-		}
-		a.printf("last    %s %s (%s)%s\n", a.hour(w.Since), w.Text, w.Code, retry)
+		a.printf("last    %s %s (%s)%s\n", a.hour(w.Since), w.Text, w.Code, a.retry(s.Meta))
 	}
 	for _, d := range n.Degraded {
 		a.printf("WRONG   %s\n", d)
 	}
+}
+
+// retry says when the reconciler tries again; "" where that is not known, or over.
+func (a *app) retry(m store.Meta) string {
+	at := m.Heard.Add(time.Duration(m.Why.RetryIn) * time.Second)
+	if m.Why.RetryIn == 0 || at.Before(a.clock().Wall) {
+		return ""
+	}
+	return ", next try at " + a.hour(at)
 }
 
 // mute says since when the agent speaks to nobody.

@@ -17,11 +17,13 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	var to string
 	c := &cobra.Command{
-		Use:     "trace POD",
-		Short:   "one attachment: stages, times, kernel state, packet walk",
-		Long:    "Shows what the stages did for a pod and what of it is still in the kernel. POD as for \"why\". Exit code 1 on drift.",
-		Example: "  enichainctl trace kube-system/tmp-shell --to 1.1.1.1",
-		Args:    cobra.ExactArgs(1),
+		Use:               "trace POD",
+		Short:             "one attachment: stages, times, kernel state, packet walk",
+		Long:              "Shows what the stages did for a pod and what of it is still in the kernel. POD as for \"why\".\n" +
+			"Exit code 1 on drift.",
+		Example:           "  enichainctl trace kube-system/tmp-shell --to 1.1.1.1",
+		Args:              onePod,
+		ValidArgsFunction: a.podNames,
 		RunE: func(c *cobra.Command, args []string) error {
 			var dst netip.Addr
 			if to != "" {
@@ -39,23 +41,23 @@ func (a *app) traceCommand() *cobra.Command {
 
 // trace is the JSON form.
 type trace struct {
-	Pod       string              `json:"pod"`
-	At        ipam.Attachment     `json:"attachment"`
-	Addresses []netip.Addr        `json:"addresses"`
-	ENI       ipam.ENIID          `json:"eni"`
-	Link      string              `json:"link"`
-	N         int                 `json:"n"`
-	Netns     string              `json:"netns,omitempty"`
-	Stages    []traceStage        `json:"stages"`
-	Host      *routedveth.PodView `json:"host,omitempty"`
-	Faults    []string            `json:"faults"`
-	Walk      []step              `json:"walk,omitempty"`
+	Pod       string         `json:"pod"`
+	At        attachmentForm `json:"attachment"`
+	Addresses []netip.Addr   `json:"addresses"`
+	ENI       ipam.ENIID     `json:"eni"`
+	Link      string         `json:"link"`
+	N         int            `json:"n"`
+	Netns     string         `json:"netns,omitempty"`
+	Stages    []traceStage   `json:"stages"`
+	Host      *hostForm      `json:"host,omitempty"`
+	Faults    []string       `json:"faults"`
+	Walk      []step         `json:"walk,omitempty"`
 }
 
 type traceStage struct {
 	Stage string `json:"stage"`
-	Took  int64  `json:"took_us"`
-	Wait  int64  `json:"wait_us,omitempty"`
+	Took  int64  `json:"tookMicros"`
+	Wait  int64  `json:"waitMicros,omitempty"`
 	Token string `json:"token,omitempty"`
 	Made  string `json:"made,omitempty"`
 	There string `json:"there"` // yes, NO, or - where nothing can be looked at
@@ -67,7 +69,8 @@ func (a *app) showTrace(ctx context.Context, asked string, to netip.Addr) error 
 		return err
 	}
 	if e.lease == nil {
-		return &failure{code: exitWrong, err: fmt.Errorf("%s holds no address on this node", asked), do: "enichainctl why " + asked}
+		return &failure{code: exitWrong, err: fmt.Errorf("this node holds no address for %s", asked),
+			do: "see why:  enichainctl why " + asked}
 	}
 	view, err := a.inspect(ctx)
 	if err != nil {
@@ -93,11 +96,12 @@ func (a *app) showTrace(ctx context.Context, asked string, to netip.Addr) error 
 // newTrace compares what the stages did with what the kernel shows.
 func newTrace(e evidence, view routedveth.View) trace {
 	l := e.lease
-	t := trace{Pod: who(l.Pod, l.Attachment), At: l.Attachment, Addresses: l.Addresses, ENI: l.ENIID, Link: l.ENI.Link, N: l.ENI.N,
-		Netns: l.Netns, Faults: []string{}, Stages: []traceStage{}}
-	for i, p := range view.Pods {
-		if p.Owner == l.Attachment.String() || slices.ContainsFunc(p.Addresses, func(x netip.Addr) bool { return slices.Contains(l.Addresses, x) }) {
-			t.Host = &view.Pods[i]
+	t := trace{Pod: who(l.Pod, l.Attachment), At: attachmentForm(l.Attachment), Addresses: l.Addresses, ENI: l.ENIID, Link: l.ENI.Link,
+		N: l.ENI.N, Netns: l.Netns, Faults: []string{}, Stages: []traceStage{}}
+	mine := func(x netip.Addr) bool { return slices.Contains(l.Addresses, x) }
+	for _, p := range view.Pods {
+		if p.Owner == l.Attachment.String() || slices.ContainsFunc(p.Addresses, mine) {
+			t.Host = newHostForm(p)
 		}
 	}
 	routed := 0
@@ -155,14 +159,17 @@ func joinAddrs(list []netip.Addr) string {
 }
 
 func plural(n int, what string) string {
-	if n == 1 {
+	switch {
+	case n == 1:
 		return "1 " + what
+	case strings.HasSuffix(what, "s"):
+		what += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
 func (a *app) printTrace(t trace, to netip.Addr) {
-	a.printf("%s  %s  %s (%s, #%d)  container %s\n", t.Pod, joinAddrs(t.Addresses), t.ENI, t.Link, t.N, short(t.At.Container))
+	a.printf("%s  %s  %s (%s, #%d)  container %s\n", t.Pod, joinAddrs(t.Addresses), t.ENI, t.Link, t.N, handy(t.At.Container))
 	if len(t.Stages) > 0 {
 		a.printf("\n")
 		rows := [][]string{{"  STAGE", "TOOK", "PUT INTO PLACE", "STILL THERE"}}

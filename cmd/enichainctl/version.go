@@ -21,7 +21,7 @@ func (a *app) versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "this tool, each installed stage, the daemon; warns on mixed versions",
 		Example: "  enichainctl version --cni-path /opt/cni/bin",
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE:    func(c *cobra.Command, _ []string) error { return a.showVersion(c) },
 	}
 	c.Flags().StringVar(&a.cniPath, "cni-path", cmp.Or(a.getenv("CNI_PATH"), "/opt/cni/bin"),

@@ -35,7 +35,8 @@ type way struct {
 
 // kernelWay asks the kernel, in this process's network namespace.
 func kernelWay(_ context.Context, p packet) (way, error) {
-	routes, err := netlink.RouteGetWithOptions(p.to.AsSlice(), &netlink.RouteGetOptions{Iif: p.in, SrcAddr: p.from.AsSlice(), Mark: p.mark, FIBMatch: true})
+	routes, err := netlink.RouteGetWithOptions(p.to.AsSlice(),
+		&netlink.RouteGetOptions{Iif: p.in, SrcAddr: p.from.AsSlice(), Mark: p.mark, FIBMatch: true})
 	if err != nil {
 		return way{}, fmt.Errorf("cannot look up the way from %s to %s: %w", p.from, p.to, err)
 	}
@@ -67,7 +68,8 @@ func (a *app) walkPacket(ctx context.Context, t trace, s store.State, to netip.A
 	if to.Is6() {
 		hop = "fe80::1"
 	}
-	steps := []step{{"pod", "default via " + hop + " dev " + t.At.IfName + "   (its MAC, " + t.Host.MAC + ", is the wire's other end)"}}
+	steps := []step{{"pod",
+		"default via " + hop + " dev " + t.At.IfName + "   (its MAC, " + t.Host.MAC + ", is the wire's other end)"}}
 	mark := uint32(t.N)
 	if t.N > 0 {
 		steps = append(steps, step{"prerouting", fmt.Sprintf("steer: group says interface #%d → mark 0x%x   nft inet enichain-routed-veth", t.N, mark)})

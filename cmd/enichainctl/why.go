@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -21,8 +23,9 @@ func (a *app) whyCommand() *cobra.Command {
 		Short: "why this pod has no address (or: why it waited)",
 		Long: "Says why a pod has no address on this node, from the pool file, the outbox and the flight record.\n" +
 			"POD is a name, namespace/name, a container id or the beginning of one. Exit code 1 if it is still without.",
-		Example: "  enichainctl why shop/cart-7d9f-x2k4q",
-		Args:    cobra.ExactArgs(1),
+		Example:           "  enichainctl why shop/cart-7d9f-x2k4q",
+		Args:              onePod,
+		ValidArgsFunction: a.podNames,
 		RunE: func(c *cobra.Command, args []string) error {
 			e, err := a.evidence(c.Context(), args[0], look)
 			if err != nil {
@@ -43,13 +46,15 @@ type evidence struct {
 	lease   *store.Lease
 	ticket  *store.Ticket
 	runs    []run         // of its stages, oldest first
-	records []ipam.Record // of the outbox
-	silent  string        // the agent's silence in words; "" when it lives
-	mute    string        // since when it speaks to nobody; "" when it does
+	records []ipam.Record // of the daemon's memory and the outbox
+	pods    map[string]bool
+	next    string // when the reconciler tries again; "" if that is not known
+	silent  string // the agent's silence in words; "" when it lives
+	mute    string // since when it speaks to nobody; "" when it does
 }
 
 func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (evidence, error) {
-	e := evidence{Asked: asked, now: a.clock(), silent: a.heartbeat()}
+	e := evidence{Asked: asked, now: a.clock(), silent: a.heartbeat(), pods: map[string]bool{}}
 	var err error
 	if e.state, err = a.state(ctx); err != nil {
 		return e, err
@@ -57,15 +62,24 @@ func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (e
 	if m := e.state.Meta.Mute; m != nil {
 		e.mute = a.mute(m)
 	}
+	if w := e.state.Meta.Why; w != nil {
+		e.next = " since " + a.hour(w.Since) + a.retry(e.state.Meta)
+	}
 	for _, l := range e.state.Leases {
 		if about(asked, l.Pod, l.Attachment) {
 			e.lease = &l
+			e.pods[who(l.Pod, l.Attachment)] = true
 		}
 	}
 	for _, t := range e.state.Tickets {
 		if about(asked, t.Pod, t.Attachment) && t.Deadline > e.now.Boot {
 			e.ticket = &t
+			e.pods[who(t.Pod, t.Attachment)] = true
 		}
+	}
+	if len(e.pods) > 1 {
+		names := slices.Sorted(maps.Keys(e.pods))
+		return e, fmt.Errorf("%q could be each of %s; say which", asked, strings.Join(names, ", "))
 	}
 	runs, err := a.runs(e.now.Wall.Add(-look))
 	if err != nil {
@@ -76,7 +90,7 @@ func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (e
 			e.runs = append(e.runs, r)
 		}
 	}
-	records, err := a.records(ctx)
+	records, err := a.remembered(ctx, look)
 	for _, r := range records {
 		if about(asked, r.Pod, ipam.Attachment{Network: r.Network, Container: r.Container, IfName: r.IfName}) {
 			e.records = append(e.records, r)
@@ -125,7 +139,7 @@ func judge(e evidence) verdict {
 		v.Because = e.pool(e.ticket.Pool) + e.whyNot("; ")
 		v.Do = e.remedy()
 	case failed != nil && failed.Token == stages.PoolEmpty:
-		v.Head = fmt.Sprintf("no address: %d attempts, the last %s ago", e.attempts(), age(e.now.Wall.Sub(failed.at)))
+		v.Head = fmt.Sprintf("no address: %s, the last %s ago", plural(e.attempts(), "attempt"), age(e.now.Wall.Sub(failed.at)))
 		v.Because, v.Do = e.last(e.pool("")+e.whyNot("; ")), e.remedy()
 	case failed != nil:
 		v.Head = fmt.Sprintf("no address: %s failed with %s %s ago", failed.Stage, failed.Token, age(e.now.Wall.Sub(failed.at)))
@@ -134,7 +148,8 @@ func judge(e evidence) verdict {
 		v.Head, v.Because = "was deleted", "its address was given back"
 	default:
 		v.Head = "this node's network was never asked for it"
-		v.Because = "no stage ran for it in the time looked at: it is on another node, not scheduled yet, uses the host's network, or its image is still being pulled"
+		v.Because = "no stage ran for it in the time looked at: it is on another node, not scheduled yet, uses the host's network, " +
+			"or its image is still being pulled"
 		v.Do = "kubectl describe pod; or look further back with --since"
 	}
 	return v
@@ -145,7 +160,7 @@ func (e evidence) failed() *run {
 	var last *run
 	for i, r := range e.runs {
 		switch {
-		case r.Command != "ADD":
+		case r.Command != "ADD", e.lease != nil && r.Container != e.lease.Container: // an earlier sandbox of the pod
 		case r.Token != "":
 			last = &e.runs[i]
 		case last != nil && last.Stage == r.Stage:
@@ -201,10 +216,8 @@ func (e evidence) whyNot(before string) string {
 		return before + e.silent
 	case e.mute != "":
 		return before + e.mute
-	case w != nil && w.Text != "":
-		return before + w.Text
 	case w != nil:
-		return before + w.Code
+		return before + cmp.Or(w.Text, w.Code) + e.next
 	}
 	return ""
 }
@@ -236,13 +249,13 @@ func (e evidence) remedy() string {
 func meaning(t stages.Token) (because, do string) {
 	switch t {
 	case stages.Config, stages.NoPrevResult, stages.Version, stages.PrevResult:
-		return "the list of stages is not right", "enichainctl chain lint; the pod's event has the stage's words"
+		return "the list of stages is not right", "the pod's event has the stage's words; the stage's README has its keys"
 	case stages.Env:
 		return "the runtime called the stage in a way it cannot work with", "look into the pod's event"
 	case stages.PoolNotReady:
 		return "there was no pool file of this boot yet", "is enichaind running?  systemctl status enichaind"
 	case stages.PoolLocked:
-		return "another process sat on the pool file's lock", "the pod's event names its pid"
+		return "another process sat on the pool file's lock", "the pod's event names its pid; see what it does:  cat /proc/PID/wchan"
 	case stages.PoolSchema:
 		return "the pool file is of another version", "install stages and enichaind of one version"
 	case stages.PoolDamaged:
@@ -252,7 +265,7 @@ func meaning(t stages.Token) (because, do string) {
 	case stages.IfNameTaken:
 		return "the container has an interface of that name already", "two lists or stages make the same interface"
 	case stages.PortTaken:
-		return "another pod holds the host port", "enichainctl leases; change the port"
+		return "another pod holds the host port", "see whose:  nft list table inet enichain-portmap-compat"
 	case stages.Delegated:
 		return "a plugin that the stage calls failed", "the pod's event has its words"
 	case stages.Kernel:
@@ -284,7 +297,7 @@ func (a *app) showWhy(e evidence) error {
 			a.printf("\n")
 		}
 		for _, h := range v.Story {
-			a.printf("  %s  %-18s  %s\n", a.hour(h.At), h.What, h.Text)
+			a.printf("  %s  %-20s  %s\n", a.hour(h.At), h.What, h.Text)
 		}
 		if v.Because != "" {
 			a.printf("\nbecause   %s\n", v.Because)
