@@ -29,11 +29,11 @@ var _ agent.Kernel = kernel{}
 
 // Links lists what may be a network interface of EC2: links with an Ethernet address that are no pod's.
 func (kernel) Links(context.Context) ([]agent.Link, error) {
-	links, err := netlink.LinkList()
+	links, err := whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list links: %w", err)
 	}
-	addresses, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	addresses, err := whole(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
 		return nil, fmt.Errorf("cannot list addresses: %w", err)
 	}
@@ -60,6 +60,16 @@ func (kernel) Links(context.Context) ([]agent.Link, error) {
 		found = append(found, link)
 	}
 	return found, nil
+}
+
+// whole repeats a dump that the kernel calls inconsistent, because pods came or went meanwhile.
+func whole[T any](dump func() ([]T, error)) (list []T, err error) {
+	for range 10 {
+		if list, err = dump(); !errors.Is(err, netlink.ErrDumpInterrupted) {
+			break
+		}
+	}
+	return list, err
 }
 
 func toENI(e agent.ENI) routedveth.ENI {

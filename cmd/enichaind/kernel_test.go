@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -83,6 +84,22 @@ func TestKernelLinks(t *testing.T) {
 			t.Errorf("(-want +got)\n%s", diff)
 		}
 	})
+}
+
+// TestWhole: a dump that a busy kernel cut short is no dump, and no reason for alarm.
+func TestWhole(t *testing.T) {
+	for _, cut := range []int{0, 3, 100} {
+		tries := 0
+		list, err := whole(func() ([]int, error) {
+			if tries++; tries <= cut {
+				return []int{1}, netlink.ErrDumpInterrupted
+			}
+			return []int{1, 2}, nil
+		})
+		if cut < 10 && (err != nil || len(list) != 2) || cut > 10 && !errors.Is(err, netlink.ErrDumpInterrupted) {
+			t.Errorf("cut short %d times: %v, %v", cut, list, err)
+		}
+	}
 }
 
 // TestKernelPrepare: the agent's words reach routed-veth's code: prepared, seen, repaired, forgotten.
