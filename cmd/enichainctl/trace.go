@@ -17,9 +17,9 @@ import (
 func (a *app) traceCommand() *cobra.Command {
 	var to string
 	c := &cobra.Command{
-		Use:               "trace POD",
-		Short:             "one attachment: stages, times, kernel state, packet walk",
-		Long:              "Shows what the stages did for a pod and what of it is still in the kernel. POD as for \"why\".\n" +
+		Use:   "trace POD",
+		Short: "one attachment: stages, times, kernel state, packet walk",
+		Long: "Shows what the stages did for a pod and what of it is still in the kernel. POD as for \"why\".\n" +
 			"Exit code 1 on drift.",
 		Example:           "  enichainctl trace kube-system/tmp-shell --to 1.1.1.1",
 		Args:              onePod,
