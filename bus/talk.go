@@ -2,6 +2,7 @@ package bus
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,9 @@ func (c *Conn) PublishSnapshot(ctx context.Context, s ipam.Snapshot) error {
 	ctx, cancel := context.WithTimeout(ctx, publishLimit)
 	defer cancel()
 	_, err = c.js.Publish(ctx, SnapshotSubject(s.Instance), data, jetstream.WithMsgID(id), jetstream.WithRetryAttempts(0))
+	if errors.Is(err, nats.ErrReconnectBufExceeded) {
+		err = nats.ErrDisconnected // we keep no buffer: people would look for a full one
+	}
 	if err != nil {
 		return fmt.Errorf("cannot publish snapshot %d of %s: %w", s.Seq, s.Instance, err)
 	}
