@@ -42,11 +42,8 @@ func (c *Config) openPool(ctx context.Context, note noter) (*store.Store, Ledger
 		return nil, ledger, fmt.Errorf("cannot rebuild the pool file: %w", err)
 	}
 	sameBoot := !known || ledger.Boot == c.Boot
-	// An address can be held before any supply said on which interface it is: everything waits with it then.
-	nameless := func(g Gone) bool { return g.ENI == "" }
-	past := store.Past{Seen: ledger.Seen, Gen: ledger.Gen, Fenced: lives(ledger.Fenced),
-		Held:    lives(slices.DeleteFunc(slices.Clone(ledger.Held), nameless)),
-		Unknown: !known || ledger.HoldAll || slices.ContainsFunc(ledger.Held, nameless), Leases: rebuild(view, cache, sameBoot, exists)}
+	past := store.Past{Seen: ledger.Seen, Gen: ledger.Gen, Fenced: lives(ledger.Fenced), Held: lives(ledger.Held),
+		Unknown: !known || ledger.HoldAll, Leases: rebuild(view, cache, sameBoot, exists)}
 	id := store.Identity{Instance: c.Instance, Boot: c.Boot, Inc: c.NewInc(), Type: c.Type, MaxPods: c.MaxPods}
 	st, err = store.Create(ctx, c.PoolFile, c.storeOptions(), c.Clock(), id, past)
 	if err != nil {

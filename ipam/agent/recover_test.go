@@ -204,6 +204,8 @@ func TestStartKnowing(t *testing.T) {
 			map[ipam.State]int{ipam.Free: 4}, ipam.Seen{}},
 		{"no ledger, an old instance", func(Ledger) (Ledger, bool) { return Ledger{}, false }, false,
 			map[ipam.State]int{ipam.Held: 4}, ipam.Seen{}},
+		{"held before anybody said on which interface", func(l Ledger) (Ledger, bool) { l.Held = []Gone{{Address: held.Address}}; return l, true }, false,
+			map[ipam.State]int{ipam.Free: 2, ipam.Fenced: 1, ipam.Held: 1}, old.Seen},
 		{"a ledger of a file that was held whole", func(l Ledger) (Ledger, bool) { l.HoldAll = true; return l, true }, false,
 			map[ipam.State]int{ipam.Fenced: 1, ipam.Held: 3}, old.Seen},
 	} {

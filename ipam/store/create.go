@@ -137,8 +137,12 @@ func (t *Tx) restore(now Now, past Past) {
 	}
 }
 
-// stub makes a record for an interface that only its addresses are known of, until a supply says more.
+// stub makes a record for an interface that only its addresses are known of, until a supply says more. A life without an
+// interface's name has none.
 func (t *Tx) stub(l Life) {
+	if l.ENI == "" {
+		return
+	}
 	if t.load()[l.ENI] == nil {
 		e := &ENI{N: -1}
 		e.SuppliedENI.ENI, e.Attachment = l.ENI, l.Attachment

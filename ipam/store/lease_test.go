@@ -390,3 +390,28 @@ func TestRebuilt(t *testing.T) {
 	p.Give(storetest.ENI(0, 5))
 	want(t, "a reconciler that saw no other inc waives it for what has no record", 1, p.State().ENIs[0].Counts.Free)
 }
+
+// TestRebuiltHeldWithoutInterface: an address can be held before any supply said on which interface it is.
+func TestRebuiltHeldWithoutInterface(t *testing.T) {
+	o := store.Options{Boot: storetest.Boot, NoSync: true}
+	p := storetest.New(t)
+	id := store.Identity{Instance: storetest.Instance, Boot: storetest.Boot, Inc: "second"}
+	if err := store.MoveAside(t.Context(), p.Path(), o); err != nil {
+		t.Fatal(err)
+	}
+	held := storetest.ENI(0, 4).Addresses[0]
+	s, err := store.Create(t.Context(), p.Path(), o, p.Now, id, store.Past{Held: []store.Life{{Address: held}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Store, p.Supply.Basis.Inc, p.Supply.First = s, "second", false
+	want(t, "no interface is made up for it", 0, len(p.State().ENIs))
+	p.Give(storetest.ENI(0, 4))
+	want(t, "it is held where it is now; the list proves that its word was heard", store.Counts{Free: 3, Held: 1}, p.State().ENIs[0].Counts)
+	p.Pass(store.HoldDown - time.Second)
+	p.Accept()
+	want(t, "not before its time", store.Counts{Free: 3, Held: 1}, p.State().ENIs[0].Counts)
+	p.Pass(time.Second)
+	p.Accept()
+	want(t, "then a newer list does", store.Counts{Free: 4}, p.State().ENIs[0].Counts)
+}

@@ -208,10 +208,15 @@ func (t *Tx) enterListed(e *ENI, addr netip.Addr) {
 		if !ok {
 			continue
 		}
-		if h.S1 == 0 || t.meta.Basis < h.S1 {
+		ripe := h.S1 != 0 && t.meta.Basis >= h.S1
+		if !ripe && id != "" {
 			return
 		}
 		t.dropHeld(h)
+		if !ripe { // now it is known on which interface: the snapshot's count of that one asks for newer lists
+			t.putHeld(Held{Life: Life{e.ENI, e.Attachment, addr}, Hold: h.Hold}, true)
+			return
+		}
 	}
 	if w := t.meta.Hold; w != nil && (w.S1 == 0 || t.meta.Basis < w.S1) {
 		t.putHeld(Held{Life: Life{e.ENI, e.Attachment, addr}, Hold: *w}, true)
