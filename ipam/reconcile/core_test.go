@@ -356,3 +356,36 @@ func TestValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestQuiet: a node that has what it should have is told nothing and costs EC2 nothing but the full lists, although each
+// supply that it accepts makes it speak, and each of its words is read with the next list.
+func TestQuiet(t *testing.T) {
+	s := newScript(t)
+	s.listed.ENIs[0].Addresses = addresses(20, 5)
+	s.snap.ENIs = []ipam.ENISummary{{ENI: "eni-0", Attachment: "at-0", Link: true, Free: 5}}
+	s.step(Input{Snapshots: []ipam.Snapshot{s.snap}})
+	s.lead(1)
+	agree := func() { // as an agent does: what it was told last is accepted, and said
+		for s.snap.Seen != (ipam.Seen{Epoch: s.newest().Epoch, Rev: s.newest().Rev}) {
+			s.say(func(n *ipam.Snapshot) { n.Seen = ipam.Seen{Epoch: s.newest().Epoch, Rev: s.newest().Rev} })
+		}
+	}
+	agree()
+	s.pass(2 * time.Second)
+	agree()
+	supplies, lists := len(s.supply), len(s.lists)
+	for range 60 {
+		s.pass(time.Minute)
+		s.say(func(*ipam.Snapshot) {}) // seq rises with every lease
+		agree()
+	}
+	if got := len(s.supply) - supplies; got != 0 {
+		t.Errorf("%d supplies in an hour of nothing, the last %+v", got, s.newest())
+	}
+	if got := len(s.lists) - lists; got > 12 {
+		t.Errorf("%d lists in an hour of nothing, want one each 5 min", got)
+	}
+	if len(s.calls) > 0 {
+		t.Errorf("calls %+v", s.calls)
+	}
+}
