@@ -11,6 +11,10 @@ import (
 // recheck is the time until an address that should be unused, and that the kernel still routes, is looked at again.
 const recheck = 10 * time.Second
 
+// lastWord is how long an ADD that waited in vain has to say so itself: it knows the cause, and needs the lock for it. Its
+// ticket counts for nothing from its deadline on.
+const lastWord = ipam.Instant(DefaultLockWait)
+
 // Tick does what time alone brings about: cooling addresses become free (or held), hold-downs end, dead tickets go. It
 // asks inUse, which looks into the kernel, before any address turns free; nil = nobody can ask.
 func (t *Tx) Tick(now Now, inUse func(netip.Addr) bool) error {
@@ -21,7 +25,7 @@ func (t *Tx) Tick(now Now, inUse func(netip.Addr) bool) error {
 	t.unknown(inUse)
 	t.lapse(now)
 	for _, k := range t.Tickets() {
-		if k.Deadline <= now.Boot {
+		if k.Deadline+lastWord <= now.Boot {
 			t.Drop(now, LeaseRequest{Attachment: k.Attachment, Pod: k.Pod, Took: time.Duration(now.Boot - k.Since)},
 				"its ADD ended without a word")
 		}
@@ -122,7 +126,7 @@ func (t *Tx) Next(now Now) (next ipam.Instant) {
 		}
 	}
 	for _, k := range t.Tickets() {
-		sooner(k.Deadline)
+		sooner(k.Deadline + lastWord)
 	}
 	if len(t.leasesOf(unknownNetwork)) > 0 || t.unsettled() {
 		sooner(now.After(recheck))
