@@ -15,7 +15,10 @@ func TestWaiterHasTheLastWord(t *testing.T) {
 	p := storetest.New(t, storetest.ENI(0, 1))
 	p.Lease(storetest.Request("holder"))
 	for _, c := range []string{"waits", "killed"} {
-		p.Do(func(tx *store.Tx) error { tx.Ticket(p.Now, storetest.Request(c), p.Now.After(20*time.Second)); return nil })
+		p.Do(func(tx *store.Tx) error {
+			tx.Ticket(p.Now, storetest.Request(c), p.Now.After(20*time.Second))
+			return nil
+		})
 	}
 	p.Pass(20 * time.Second)
 	p.Do(func(tx *store.Tx) error { tx.Drop(p.Now, storetest.Request("waits"), "no subnet has room"); return nil })
