@@ -2,10 +2,12 @@ package routedveth
 
 import (
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/nft"
+	"github.com/enichain/enichain/stages/internal/numbers"
 )
 
 // podAlias is a host end's note: whose it is, as comments of nftables have it, and which addresses are behind it. It is
@@ -82,4 +84,15 @@ func readENIAlias(n int, text string) (e ENI, ok bool) {
 		via = false
 	}
 	return e, true
+}
+
+// notedENI is the number in a network interface's note.
+func notedENI(text string) (n int, ok bool) {
+	word, _, _ := strings.Cut(strings.TrimPrefix(text, "eni-"), " ")
+	n, err := strconv.Atoi(word)
+	if err != nil || !numbers.ValidN(n) {
+		return 0, false
+	}
+	_, ok = readENIAlias(n, text)
+	return n, ok
 }

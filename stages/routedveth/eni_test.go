@@ -228,6 +228,24 @@ func TestRepair(t *testing.T) {
 	}
 }
 
+// TestRepairWithoutList: who knows no network interface takes none away, though its link has lost its mark.
+func TestRepairWithoutList(t *testing.T) {
+	for name, list := range map[string][]routedveth.ENI{"nil": nil, "empty": {}} {
+		t.Run(name, func(t *testing.T) {
+			n := newNode(t)
+			n.prepare(routedveth.ENI{N: 0, MAC: mac0})
+			n.prepare(eni1)
+			before := n.Rules("-4")
+			n.Script("ip link set eth0 group 0; ip link set eth1 group 0; ip rule del pref 500")
+			n.in(func() error { _, err := routedveth.Repair(t.Context(), list); return err })
+			same(t, "rules by the links' notes", before, n.Rules("-4"))
+			n.Script("ip link set eth0 group 0 alias mine; ip link set eth1 group 0 alias mine")
+			n.in(func() error { _, err := routedveth.Repair(t.Context(), list); return err })
+			same(t, "rules with nothing to go by", before, n.Rules("-4"))
+		})
+	}
+}
+
 // state is all that routed-veth answers for, as text.
 func (n *node) state() string {
 	n.t.Helper()

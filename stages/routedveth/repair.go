@@ -21,15 +21,16 @@ const repairRounds = 4
 // main and default where a bare flush took them, the steering table, each network interface's link and table, and the
 // routes and neighbours of the pods whose links bear our group. It says in words what it mended.
 //
-// enis is the complete list of the node's network interfaces; rules of ours that lead to others are removed. With nil
-// the list is read from the links' groups and notes.
+// enis is the complete list of the node's network interfaces; rules of ours that lead to others are removed. A node has
+// at least one, so an empty list (nil or not) says that the caller knows none: then the list is read from the links'
+// groups and notes, and where no link says anything nothing is removed. An interface that is gone is for Forget.
 func Repair(ctx context.Context, enis []ENI) (repaired []string, err error) {
 	c, err := link.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if enis == nil {
+	if len(enis) == 0 {
 		if enis, err = knownENIs(c); err != nil {
 			return nil, err
 		}
@@ -72,23 +73,35 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 			errs = errors.Join(errs, fmt.Errorf("cannot repair network interface %d (%s): %w", e.N, e.MAC, err))
 		}
 	}
-	stale, err := removeOrphans(c, enis)
-	repaired, errs = append(repaired, stale...), errors.Join(errs, err)
+	if len(enis) > 0 {
+		stale, err := removeOrphans(c, enis)
+		repaired, errs = append(repaired, stale...), errors.Join(errs, err)
+	}
 	pods, err := repairPods(c, links)
 	return append(repaired, pods...), errors.Join(errs, err)
 }
 
-// knownENIs reads the network interfaces from the links that Prepare has marked.
+// knownENIs reads the network interfaces from the links that Prepare has marked. A link that lost its group is known by
+// its note, unless another has that number.
 func knownENIs(c *link.Conn) ([]ENI, error) {
 	links, err := c.Links()
 	if err != nil {
 		return nil, err
 	}
+	marked := map[int]bool{}
+	for _, l := range links {
+		if n, ok := numbers.GroupENI(l.Group); ok {
+			marked[n] = true
+		}
+	}
 	var enis []ENI
 	for _, l := range links {
 		n, ok := numbers.GroupENI(l.Group)
 		if !ok {
-			continue
+			if n, ok = notedENI(l.Alias); !ok || marked[n] {
+				continue
+			}
+			marked[n] = true
 		}
 		e, ok := readENIAlias(n, l.Alias)
 		if !ok && n > 0 {
