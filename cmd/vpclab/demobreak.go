@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/enichain/enichain/conflists"
 )
 
 func (d *demo) fault(ctx context.Context, kind, argument string) error {
@@ -145,8 +147,8 @@ func (d *demo) remove(ctx context.Context, name string) error {
 
 // variant writes the flagship list with one thing changed.
 func (d *demo) variant(name, old, changed string) (string, error) {
-	text := strings.Replace(flagship, old, changed, 1)
-	if text == flagship {
+	text := strings.Replace(conflists.Flagship, old, changed, 1)
+	if text == conflists.Flagship {
 		return "", fmt.Errorf("the list has no %s", old)
 	}
 	path := filepath.Join(d.state.dir, name+".conflist")

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/enichain/enichain/test/lab/vpc"
+	"github.com/enichain/enichain/test/lab/wire"
 )
 
 // Faults that are the lab's own; the others are the world's.
@@ -52,9 +54,15 @@ func (h *holder) setFault(ctx context.Context, r faultRequest) (any, error) {
 	if r.For > 0 {
 		until = time.Now().Add(r.For)
 	}
+	if err := knownFault(r.Kind); err != nil {
+		return nil, err
+	}
 	if !slices.Contains([]string{faultKill, faultFlush, faultBus}, r.Kind) {
 		f, err := vpc.ParseFault(r.Kind, r.Argument)
 		if err != nil {
+			return nil, err
+		}
+		if err := servedAction(f); err != nil {
 			return nil, err
 		}
 		f.Until = until
@@ -82,6 +90,33 @@ func (h *holder) setFault(ctx context.Context, r faultRequest) (any, error) {
 		h.mu.Unlock()
 	}
 	return h.listFaults(), h.separate(ctx)
+}
+
+// knownFault refuses a kind that 'fault ls' does not show.
+func knownFault(kind string) error {
+	var kinds []string
+	for _, row := range examples {
+		kinds = append(kinds, row[0])
+	}
+	if !slices.Contains(kinds, kind) {
+		return fmt.Errorf("there is no fault %q; there are %s", kind, strings.Join(kinds, ", "))
+	}
+	return nil
+}
+
+// servedAction refuses a pattern that no action of the lab fits: nothing would ever break.
+func servedAction(f vpc.Fault) error {
+	switch f.Kind {
+	case vpc.FaultThrottle, vpc.FaultLatency, vpc.FaultError, vpc.FaultDeny:
+	default:
+		return nil
+	}
+	for _, action := range wire.Actions() {
+		if match, _ := path.Match(f.Target, action); match {
+			return nil
+		}
+	}
+	return fmt.Errorf("fault %s: the lab serves no action that fits %q; docs/lab.md lists them", f.Kind, f.Target)
 }
 
 func faultValues(kind string) string {
@@ -125,6 +160,11 @@ func (h *holder) breakNode(ctx context.Context, n *labNode, kind, value string) 
 
 // clearFaults mends and returns how many faults went. Empty kind or target: any.
 func (h *holder) clearFaults(ctx context.Context, kind, target string) (any, error) {
+	if kind != "" {
+		if err := knownFault(kind); err != nil {
+			return nil, err
+		}
+	}
 	cleared := h.world.ClearFault(time.Now(), vpc.FaultKind(kind), target)
 	cleared += h.mend(func(f faultView) bool {
 		return (kind == "" || f.Kind == kind) && (target == "" || f.Target == target)

@@ -39,14 +39,39 @@ func fail(code int, format string, args ...any) error {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := root().ExecuteContext(ctx)
+	c, err := root().ExecuteContextC(ctx)
 	if err == nil {
 		return
 	}
 	if text := err.Error(); text != "" {
 		fmt.Fprintln(os.Stderr, "vpclab: "+text)
 	}
+	if lineIsWrong(err) {
+		fmt.Fprintf(os.Stderr, "try: %s --help\n", c.CommandPath())
+	}
 	os.Exit(exitCode(err))
+}
+
+// lineIsWrong is true for what cobra says; our own errors name the next step themselves.
+func lineIsWrong(err error) bool {
+	var own *failure
+	var run *exec.ExitError
+	return !errors.As(err, &own) && !errors.As(err, &run)
+}
+
+// sayUsage lets a wrong number of arguments be answered with the right form.
+func sayUsage(c *cobra.Command) {
+	if right := c.Args; right != nil {
+		c.Args = func(c *cobra.Command, args []string) error {
+			if right(c, args) != nil {
+				return fmt.Errorf("want %s", c.UseLine())
+			}
+			return nil
+		}
+	}
+	for _, below := range c.Commands() {
+		sayUsage(below)
+	}
 }
 
 // exitCode is the command's own if one was run, ours if we failed, and that of a wrong command line otherwise.
@@ -91,6 +116,7 @@ VPC would drop. It needs no root where user namespaces are allowed, and leaves n
 	c.AddCommand(upCommand(o), downCommand(o), shellCommand(o), execCommand(o), envCommand(o), podCommand(o), eniCommand(o),
 		faultCommand(o), dumpCommand(o), dropsCommand(o), reachCommand(o), demoCommand(o))
 	c.AddCommand(hiddenCommands()...)
+	sayUsage(c)
 	return c
 }
 

@@ -5,29 +5,16 @@ import (
 	"maps"
 	"net"
 	"os"
-	"path/filepath"
 	"slices"
 
 	"github.com/nats-io/nkeys"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/enichain/enichain/conflists"
 )
 
 // busPort is where the hub of a lab with several nodes listens, on the control instance (NATS's own port).
 const busPort = "4222"
-
-// flagship is the list that the nodes' agents publish, unless conflists/05-enichain.conflist lies beside bin/.
-const flagship = `{
-  "cniVersion": "1.0.0",
-  "cniVersions": ["1.0.0", "1.1.0"],
-  "name": "enichain",
-  "plugins": [
-    { "type": "eni-ipam" },
-    { "type": "routed-veth", "mtu": 9001 },
-    { "type": "snat" },
-    { "type": "portmap-compat", "capabilities": { "portMappings": true } }
-  ]
-}
-`
 
 // Files of a node.
 const (
@@ -66,11 +53,7 @@ func (h *holder) configure(n *labNode) error {
 	if err != nil {
 		return err
 	}
-	list, err := os.ReadFile(filepath.Join(binDir(), "..", "conflists", "05-enichain.conflist"))
-	if err != nil {
-		list = []byte(flagship)
-	}
-	files := map[string][]byte{configFile: text, conflistFile: list}
+	files := map[string][]byte{configFile: text, conflistFile: []byte(conflists.Flagship)}
 	if n.role == roleControl {
 		files[usersFile] = h.users()
 	}

@@ -113,6 +113,9 @@ func (p podOptions) orders(v view, name string) ([]podOrder, error) {
 		if list, err = filepath.Abs(list); err != nil {
 			return nil, err
 		}
+		if _, err := os.Stat(list); err != nil {
+			return nil, fail(exitUsage, "--conflist: %w", err)
+		}
 	}
 	nodes := v.byRole(roleNode)
 	if p.node != "" {

@@ -32,6 +32,7 @@ var mayImport = []struct {
 	{"ipam/ec2", []string{"ipam", "ipam/reconcile", "github.com/aws/", "golang.org/x/time/rate"}},
 	{"ipam/imds", []string{"ipam", "github.com/aws/"}},
 	{"ipam", nil},
+	{"conflists", nil},
 	{"bus", []string{"ipam", "github.com/nats-io/", "golang.org/x/sys/unix"}},
 	{"cmd/vpclab", []string{"test/lab", "*"}},
 	{"cmd", []string{"*"}},

@@ -157,6 +157,11 @@ func TestKillLeavesNothing(t *testing.T) {
 func TestFaults(t *testing.T) {
 	b := newBench(t)
 	b.must("up", "--name", "faults", "--no-daemons", "--speed", "0")
+	for _, wrong := range [][]string{{"set", "throttle", "Crate*=0"}, {"set", "thrott", "Create*=0"}, {"clear", "thrott"}} {
+		if r := b.run(append([]string{"fault"}, wrong...)...); r.code != 2 {
+			t.Errorf("fault %s: exit %d: %s", wrong, r.code, r.errors)
+		}
+	}
 	b.must("fault", "set", "throttle", "CreateNetworkInterface=0")
 	if r := b.run("eni", "create", "subnet-a"); r.code != 1 || !strings.Contains(r.errors, "RequestLimitExceeded") {
 		t.Errorf("a throttled call: exit %d: %s", r.code, r.errors)
@@ -204,7 +209,9 @@ func TestBadInput(t *testing.T) {
 		{"name", []string{"up", "--name", "../x"}, 2, []string{`--name "../x"`}},
 		{"no lab", []string{"eni", "ls"}, 3, []string{"no lab is up; 'vpclab up' makes one"}},
 		{"format", []string{"eni", "ls", "--format", "yaml"}, 2, []string{`--format is "yaml"`}},
-		{"unknown command", []string{"dwon"}, 2, []string{`unknown command "dwon"`}},
+		{"unknown command", []string{"dwon"}, 2, []string{`unknown command "dwon"`, "try: vpclab --help"}},
+		{"missing argument", []string{"eni", "create"}, 2, []string{"want vpclab eni create SUBNET", "try: vpclab eni create --help"}},
+		{"unknown flag", []string{"pod", "add", "--what"}, 2, []string{"unknown flag: --what", "try: vpclab pod add --help"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			r := b.run(test.args...)

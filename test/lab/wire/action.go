@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"maps"
 	"reflect"
+	"slices"
 
 	"github.com/enichain/enichain/test/lab/vpc"
 )
@@ -22,6 +24,9 @@ func actions() map[string]vpc.Request {
 	}
 	return byName
 }
+
+// Actions are the names of the actions that the lab serves, in the order of the alphabet.
+func Actions() []string { return slices.Sorted(maps.Keys(actions())) }
 
 // unmodelled are parameters that EC2 has and the lab has not: they are refused, not ignored.
 func unmodelled(action string) []string {
