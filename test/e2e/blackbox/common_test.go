@@ -72,7 +72,6 @@ func TestBadInput(t *testing.T) {
 		{"I8", "list with a hole", []string{"GC"}, "", object{"cni.dev/valid-attachments": []object{{"containerID": "a"}}}, nil, 7, []string{"ifname"}},
 	} {
 		t.Run(tt.id+"/"+tt.name, func(t *testing.T) {
-			unchanged(t)
 			for _, stage := range stages {
 				for _, verb := range tt.verbs {
 					call{stage: stage, verb: verb, stdin: tt.stdin, conf: tt.conf, env: tt.env, ctr: c}.refused(t, tt.code, tt.words...)
