@@ -52,6 +52,7 @@ type lead struct {
 	revision uint64    // of our newest write
 	term     uint64    // of the write that took the lease; 0 while another leads, or nobody
 	until    time.Time // end of the lease unless it is renewed
+	fault    string    // why the newest write failed, if another holder is not the reason; "" = it did not
 }
 
 // step takes or renews the lease once.
@@ -67,6 +68,9 @@ func (l *lead) step(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	revision, err := l.write(ctx)
+	if err == nil || taken(err) {
+		l.fault = ""
+	}
 	switch {
 	case err == nil:
 		if l.term == 0 {
@@ -79,8 +83,9 @@ func (l *lead) step(ctx context.Context) {
 		if l.term != 0 {
 			l.lose()
 		}
-	default:
-		l.c.log.Debug("cannot reach the lease", "lease", l.key, "error", err)
+	case err.Error() != l.fault && l.c.Connected(): // else the connection has said it
+		l.fault = err.Error()
+		l.c.log.Warn("cannot take or renew the lease", "lease", l.key, "error", err)
 	}
 }
 

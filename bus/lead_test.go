@@ -2,6 +2,9 @@ package bus_test
 
 import (
 	"context"
+	"log/slog"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,4 +137,56 @@ func TestLeadWithoutBus(t *testing.T) {
 	if err := c.Lead(ctx, "reconciler", time.Millisecond, nil); err == nil {
 		t.Error("a lease of a millisecond was accepted")
 	}
+}
+
+// TestLeadSaysWhyNot: a candidate that cannot write the lease says so with the cause, and says it once.
+func TestLeadSaysWhyNot(t *testing.T) {
+	s := serve(t, bus.ServerOptions{})
+	raw, err := nats.Connect("", nats.InProcessServer(s.NATS()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	taken := jetstream.StreamConfig{Name: "KV_" + bus.BucketLeases, Subjects: []string{"elsewhere"}, Storage: jetstream.MemoryStorage}
+	if _, err := js.CreateStream(t.Context(), taken); err != nil { // its storage cannot be changed
+		t.Fatal(err)
+	}
+	var text lines
+	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	c, err := bus.Connect(t.Context(), bus.Options{Server: s, Name: "a", Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, stop := context.WithTimeout(t.Context(), 2*time.Second)
+	defer stop()
+	if err := c.Lead(ctx, "reconciler", time.Second, func(uint64, time.Time) { t.Error("leads") }); err != nil {
+		t.Error(err)
+	}
+	got := text.String()
+	if strings.Count(got, "cannot take or renew the lease") != 1 || !strings.Contains(got, "error=") {
+		t.Errorf("log:\n%s", got)
+	}
+}
+
+// lines is a log that may be read while it is written.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
