@@ -67,7 +67,8 @@ nodes:
 type lab struct {
 	t    *testing.T
 	name string
-	dir  string
+	dir  string // files of the test
+	home string // of the lab, short: a socket's path may have 107 bytes
 }
 
 // newLab starts a lab; it ends with the test.
@@ -80,9 +81,14 @@ func newLab(t *testing.T, name, text string) *lab {
 		t.Fatalf("%v: these tests run the built binaries: make build", err)
 	}
 	l := &lab{t: t, name: fmt.Sprintf("out-%s-%d", name, os.Getpid()), dir: t.TempDir()}
+	var err error
+	if l.home, err = os.MkdirTemp("", "out-"); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
+		defer os.RemoveAll(l.home)
 		if t.Failed() {
-			logs, _ := filepath.Glob(filepath.Join(os.TempDir(), "vpclab-*", l.name, "log", "*"))
+			logs, _ := filepath.Glob(filepath.Join(l.home, "vpclab-*", l.name, "log", "*"))
 			for _, file := range logs {
 				text, _ := os.ReadFile(file)
 				t.Logf("%s ends:\n%s", filepath.Base(file), text[max(0, len(text)-3000):])
@@ -114,7 +120,7 @@ type result struct {
 // command prepares vpclab for this lab.
 func (l *lab) command(args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, "vpclab"), args...)
-	cmd.Env = append(os.Environ(), "VPCLAB="+l.name)
+	cmd.Env = append(os.Environ(), "VPCLAB="+l.name, "TMPDIR="+l.home)
 	return cmd
 }
 
