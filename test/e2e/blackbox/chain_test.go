@@ -216,7 +216,7 @@ func TestOrders(t *testing.T) { // M4 M9 N8 I5 I14
 	}
 }
 
-// TestTwoAttachments: eth0 and net1 of one network, and eth0 of another (M7).
+// TestTwoAttachments: eth0 and net1 of one network, and net2 of another, with upstream's sbr behind it (M7, W8).
 func TestTwoAttachments(t *testing.T) {
 	begin(t)
 	c := sandbox(t, "dual")
@@ -225,7 +225,7 @@ func TestTwoAttachments(t *testing.T) {
 	}
 	one, two, three := flagship(), flagship(), flagship()
 	one.runtime, two.runtime, three.runtime = mapped(8080), mapped(8081), mapped(8082)
-	three.name = "bb-two"
+	three.name, three.members = "bb-two", append(three.members, object{"type": "sbr"})
 	second, third := c, c
 	second.ifname, third.ifname = "net1", "net2"
 	results := []object{one.up(t, c), two.up(t, second), three.up(t, third)}
@@ -238,11 +238,18 @@ func TestTwoAttachments(t *testing.T) {
 		}
 	}
 	all(0, 1, 2)
+	if got := sh(t, "ip -n dual route get 192.0.2.1"); !strings.Contains(got, "dev eth0") {
+		t.Errorf("the pod's way out: %s", got)
+	}
+	from, _, _ := strings.Cut(results[2]["ips"].([]any)[0].(object)["address"].(string), "/")
+	if got := sh(t, "ip -n dual route get 192.0.2.1 from %s", from); !strings.Contains(got, "dev net2") {
+		t.Errorf("the way out of net2's address: %s", got)
+	}
 	two.del(t, second, nil)
 	all(0, 2)
 	one.del(t, c, nil)
 	all(2)
-	three.del(t, third, nil)
+	three.del(t, third, results[2])
 	all()
 }
 
