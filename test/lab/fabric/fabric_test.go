@@ -97,7 +97,9 @@ func answers(t *testing.T, n *fabric.Node) {
 func ask(n *fabric.Node, from, to string) string { return askFor(n, from, to, 4*time.Second) }
 
 // askInVain is ask for what is dropped.
-func askInVain(n *fabric.Node, from, to string) string { return askFor(n, from, to, 500*time.Millisecond) }
+func askInVain(n *fabric.Node, from, to string) string {
+	return askFor(n, from, to, 500*time.Millisecond)
+}
 
 func askFor(n *fabric.Node, from, to string, patience time.Duration) string {
 	var said string
