@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/enichain/enichain/bus"
 	"github.com/enichain/enichain/ipam"
@@ -314,6 +315,36 @@ func TestStoreRebuilt(t *testing.T) {
 	}
 	if err := connect(t, bus.Options{Server: s}).PublishSnapshot(t.Context(), snapshot("i-a", 1)); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestSnapshotsNotOnDisk: on a bus that is not ours, a stream on disk is refused.
+func TestSnapshotsNotOnDisk(t *testing.T) {
+	s := serve(t, bus.ServerOptions{})
+	raw, err := nats.Connect("", nats.InProcessServer(s.NATS()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stream, err := js.Stream(t.Context(), bus.StreamState)
+	if err != nil {
+		t.Fatal(err)
+	}
+	onDisk := stream.CachedInfo().Config
+	onDisk.Storage = jetstream.FileStorage
+	if err := js.DeleteStream(t.Context(), bus.StreamState); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := js.CreateStream(t.Context(), onDisk); err != nil {
+		t.Fatal(err)
+	}
+	err = connect(t, bus.Options{Server: s}).EnsureStreams(t.Context(), bus.Retention{})
+	if err == nil || !strings.Contains(err.Error(), bus.StreamState) || !strings.Contains(err.Error(), "storage") {
+		t.Errorf("taken as it is: %v", err)
 	}
 }
 

@@ -65,9 +65,9 @@ func (l *lead) step(ctx context.Context) {
 	if l.term != 0 {
 		patience = max(patience, l.until.Sub(asked)) // a slow disk is no reason to give up before the end
 	}
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	try, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	revision, err := l.write(ctx)
+	revision, err := l.write(try)
 	if err == nil || taken(err) {
 		l.fault = ""
 	}
@@ -83,7 +83,7 @@ func (l *lead) step(ctx context.Context) {
 		if l.term != 0 {
 			l.lose()
 		}
-	case err.Error() != l.fault && l.c.Connected(): // else the connection has said it
+	case ctx.Err() == nil && err.Error() != l.fault && l.c.Connected(): // else the connection has said it
 		l.fault = err.Error()
 		l.c.log.Warn("cannot take or renew the lease", "lease", l.key, "error", err)
 	}
