@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/internal/link"
 	"github.com/enichain/enichain/stages/internal/nft"
 	"github.com/enichain/enichain/stages/internal/numbers"
 )
@@ -73,6 +74,9 @@ func (l *restoring) one(r *stages.Request) error {
 		return err
 	}
 	if !wired {
+		if routed, err := l.routedWire(r); routed || err != nil {
+			return err // severed by DEL, or without its group, which is routed-veth's to mend
+		}
 		return l.oneByAddress(p, r)
 	}
 	if !w.Up { // DEL has severed it
@@ -86,6 +90,21 @@ func (l *restoring) one(r *stages.Request) error {
 		l.what = append(l.what, "SNAT of "+r.Attachment.String()+" is missing")
 	}
 	return l.setProfile(w, n)
+}
+
+// routedWire says whether a host end of prevResult bears the MAC by which routed-veth marks the attachment.
+func (l *restoring) routedWire(r *stages.Request) (bool, error) {
+	mac, _ := link.OwnerMACs(r.Attachment.String())
+	for _, host := range hostLinks(r.Prev) {
+		is, err := l.link.LinkByName(host.Name)
+		if errors.Is(err, link.ErrAbsent) {
+			continue
+		}
+		if err != nil || is.MAC == mac {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 // mend makes profile p whole and returns its number: where it is there the number it has, else prefer where that is

@@ -125,7 +125,7 @@ func TestAddAfterFlush(t *testing.T) {
 // TestRestoreByAddress is for pods behind interface plugins that know no link groups.
 func TestRestoreByAddress(t *testing.T) {
 	w := newWorld(t)
-	w.node.Run("ip", "link", "set", "enipod", "group", "0")
+	w.node.Run("ip", "link", "set", "enipod", "group", "0", "address", "02:00:00:00:00:01")
 	r := request("")
 	w.add(r)
 	before := w.node.Ruleset("inet", "enichain-snat")
@@ -182,7 +182,11 @@ func TestRestoreLeavesAlone(t *testing.T) {
 	if text := w.node.Ruleset("inet", "enichain-snat"); text != "" {
 		t.Errorf("put back for a severed pod:\n%s", text)
 	}
-	w.node.Script("ip link set enipod up")
+	w.node.Script("ip link set enipod up group 6871") // routed-veth's for what its DEL severed
+	if what, _ := w.restore(&Restorer{}, 0, r); len(what) != 0 {
+		t.Errorf("put back for a severed pod: %q", what)
+	}
+	w.node.Script("ip link set enipod group 7128")
 	w.restore(&Restorer{}, 0, r)
 	if text := w.node.Ruleset("inet", "other"); text != "table inet other {\n\tchain c {\n\t}\n}\n" {
 		t.Errorf("another's table is\n%s", text)
