@@ -277,6 +277,9 @@ func (c *Core) whyOf(now Now, n *node, v ipam.Node, l ipam.Limits) *ipam.Why {
 	v.Warm = !n.snap.Unschedulable
 	need := ipam.NeedOf(v, c.cfg.Pool.Target, l)
 	if need.Deficit() == 0 {
+		if len(n.creations) > 0 && v.Waiting > 0 {
+			return n.refusal // what is counted on does not come
+		}
 		if need.Ceiling && c.cfg.Pool.Target.Maximum > 0 && n.snap.Waiting > 0 {
 			return &ipam.Why{Code: ipam.WhyPoolLimit, Text: fmt.Sprintf("the policy allows %d addresses on a node", c.cfg.Pool.Target.Maximum), Since: n.whySince(now, ipam.WhyPoolLimit)}
 		}

@@ -58,8 +58,7 @@ func (c *Core) created(now Now, n *node, cr *creation, call Call, a Answer) {
 		cr.deadline = max(cr.deadline, now.At)
 	default: // nothing was made
 		if cr.once {
-			cr.deadline, cr.absent = max(cr.deadline, now.At), never // but an earlier attempt may have
-			return
+			return // by this attempt; lists have still to show what an earlier one did
 		}
 		n.tokens[call.Device] = cr.t
 		delete(n.creations, call.Device)

@@ -178,57 +178,6 @@ func TestFirstIsSaid(t *testing.T) {
 	})
 }
 
-// TestToken: a Create is tried again with the same token and parameters until it is settled; what makes another life
-// makes another token.
-func TestToken(t *testing.T) {
-	s := newScript(t)
-	s.only = 1
-	s.listed.ENIs[0].Addresses = addresses(20, 5)
-	s.snap.Waiting = 2
-	s.snap.ENIs = []ipam.ENISummary{{ENI: "eni-0", Attachment: "at-0", Link: true, Leased: 5}}
-	s.step(Input{Snapshots: []ipam.Snapshot{s.snap}})
-	s.lead(1)
-	first := s.last()
-	if first.Action != Create || first.Count != 5 || first.Device != 1 || first.Subnet != "subnet-a" || first.Urgency != ForWaiting {
-		t.Fatalf("%+v", first)
-	}
-	if diff := cmp.Diff(map[string]string{TagCluster: "c", TagNode: "i-1", TagSlot: "1"}, first.Tags); diff != "" {
-		t.Errorf("tags (-want +got):\n%s", diff)
-	}
-	s.now += Deadline
-	s.step(Input{Answers: []Answer{{ID: first.ID, Class: Unknown}}})
-	s.say(func(n *ipam.Snapshot) { n.Waiting, n.Gen = 9, 3 })
-	made := func() (calls []Call) { // for slot 1; another slot is another matter
-		for _, c := range s.calls {
-			if c.Device == 1 {
-				calls = append(calls, c)
-			}
-		}
-		return calls
-	}
-	s.pass(settle - time.Second)
-	if len(made()) != 1 {
-		t.Fatalf("%+v before a list could show the first", made())
-	}
-	s.pass(10 * time.Second)
-	if len(made()) != 2 {
-		t.Fatalf("%+v", made())
-	}
-	again := made()[1]
-	if again.Token != first.Token || again.Count != first.Count || again.Device != 1 {
-		t.Fatalf("%+v, want the same as %+v", again, first)
-	}
-	s.step(Input{Answers: []Answer{{ID: again.ID, Class: Mismatch}}})
-	s.pass(Visibility)
-	if len(made()) != 2 {
-		t.Fatalf("tried again although one exists: %+v", made())
-	}
-	s.pass(3 * Visibility)
-	if last := made()[len(made())-1]; last.Token == first.Token {
-		t.Errorf("two lists, V apart, show that none exists, and yet none is made: %+v", made())
-	}
-}
-
 // TestRelease: a wish goes out once; what is fenced is given back only after the snapshot was read and EC2 listed
 // anew, and by the node's newest word.
 func TestRelease(t *testing.T) {

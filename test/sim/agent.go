@@ -80,8 +80,10 @@ func (r *real) lose() {
 		}
 		return lives
 	}
-	past := store.Past{Seen: r.ledger.Seen, Gen: r.ledger.Gen, Fenced: life(r.ledger.Fenced), Held: life(r.ledger.Held),
-		Unknown: r.ledger.HoldAll || r.ledger.Inc == ""}
+	nameless := func(g agent.Gone) bool { return g.ENI == "" } // held before any supply said on which interface it is
+	past := store.Past{Seen: r.ledger.Seen, Gen: r.ledger.Gen, Fenced: life(r.ledger.Fenced),
+		Held:    life(slices.DeleteFunc(slices.Clone(r.ledger.Held), nameless)),
+		Unknown: r.ledger.HoldAll || r.ledger.Inc == "" || slices.ContainsFunc(r.ledger.Held, nameless)}
 	for _, name := range r.names() {
 		past.Leases = append(past.Leases, store.Lease{Attachment: attachment(name), Addresses: []netip.Addr{r.pods[name]}})
 	}
@@ -360,6 +362,26 @@ func (r *real) del(pod string) {
 		panic(err)
 	}
 	r.step(agent.Input{Bell: true})
+}
+
+// String is the pool file in words.
+func (r *real) String() string {
+	var s store.State
+	err := r.store.View(context.Background(), func(tx *store.Tx) error { s = tx.State(); return nil })
+	if err != nil {
+		return err.Error()
+	}
+	text := fmt.Sprintf("%s inc %s seq %d basis %d seen %+v hold %+v waiting %v", r.n.id, s.Meta.Inc, s.Meta.Seq, s.Meta.Basis, s.Meta.Seen, s.Meta.Hold, r.n.waiting)
+	for _, e := range s.ENIs {
+		text += fmt.Sprintf("\n  %s #%d listed %t ready %t", e.ENI, e.Device, e.Listed, e.Ready)
+	}
+	for _, a := range s.Addresses {
+		text += fmt.Sprintf("\n  %s on %s %s lost %t listed %t owner %s", a.Address, a.ENI, a.State, a.Lost, a.Listed, a.Owner)
+	}
+	for _, h := range s.Held {
+		text += fmt.Sprintf("\n  %s on %s held %+v", h.Address, h.ENI, h.Hold)
+	}
+	return text
 }
 
 // on are the addresses of an interface by state.

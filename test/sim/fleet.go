@@ -395,6 +395,7 @@ func (f *fleet) story() string {
 	for _, n := range f.nodes {
 		s += "\n" + n.String()
 	}
+	s += "\n" + f.world.Dump(f.wall())
 	for _, l := range f.leaders {
 		if l.dead {
 			continue

@@ -346,6 +346,9 @@ func (n *node) snapshot(now time.Duration) ipam.Snapshot {
 }
 
 func (n *node) String() string {
+	if n.real != nil {
+		return n.real.String()
+	}
 	s := fmt.Sprintf("%s inc %s seq %d seen %d/%d waiting %d", n.id, n.inc, n.seq, n.seen.Epoch, n.seen.Rev, len(n.waiting))
 	for _, l := range n.links() {
 		s += fmt.Sprintf("\n  %s #%d up=%t", l.eni, l.device, l.up)
