@@ -20,7 +20,7 @@ const limit = 2 * time.Second
 
 // So many repairs in a row are no fight to the agent, which gets slower in one; after a rest there is none.
 const (
-	quickRepairs = 4
+	quickRepairs = 3
 	noFight      = 10500 * time.Millisecond
 )
 
