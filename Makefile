@@ -13,6 +13,7 @@ packages: ## install the Debian packages that tests need (root), or say which ar
 	@go run ./test/run packages test
 
 build: ## our binaries, cnitool and upstream's plugins into bin/
+	@test -d bin || echo "the first build takes a minute or two"
 	@CGO_ENABLED=0 go build $(OURS) -o bin/ ./cmd/...
 	@CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/ $$(go list tool | grep containernetworking)
 

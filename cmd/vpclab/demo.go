@@ -258,11 +258,11 @@ func (d *demo) end() error {
 	if d.failed > 0 {
 		return nil
 	}
-	fmt.Fprint(d.out, `
- Keep one to play with:   vpclab up two-nodes
- A shell on a node:       vpclab shell node-1
- Break something:         vpclab fault ls
-`)
+	fmt.Fprintf(d.out, `
+ Keep one to play with:   %[1]s up two-nodes
+ A shell on a node:       %[1]s shell node-1
+ Break something:         %[1]s fault ls
+`, typed())
 	return nil
 }
 

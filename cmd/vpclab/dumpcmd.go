@@ -113,7 +113,13 @@ func dropsCommand(o *options) *cobra.Command {
 				return err
 			}
 			out := c.OutOrStdout()
-			err = o.print(out, drops, func() { printDrops(out, drops) })
+			err = o.print(out, drops, func() {
+				if len(drops) == 0 && !follow {
+					fmt.Fprintln(out, "no packet was dropped")
+					return
+				}
+				printDrops(out, drops)
+			})
 			if err != nil || !follow {
 				return errorOr(err, wrongSources(drops))
 			}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -99,30 +101,27 @@ func allStates() []*state {
 
 // findLab is the lab of that name, or the only one that is up.
 func findLab(name string) (*state, error) {
-	if name != "" {
-		s, err := readState(name)
-		if err != nil || !s.alive() {
-			return nil, fail(exitBlind, "lab %s is not up; 'vpclab up --name %s' makes one", name, name)
-		}
-		return s, nil
-	}
-	var up []*state
+	up := map[string]*state{}
 	for _, s := range allStates() {
 		if s.alive() {
-			up = append(up, s)
+			up[s.Name] = s
 		}
 	}
-	switch len(up) {
-	case 0:
+	names := slices.Sorted(maps.Keys(up))
+	switch {
+	case up[name] != nil:
+		return up[name], nil
+	case name != "" && name == os.Getenv("VPCLAB") && len(up) > 0:
+		return nil, fail(exitBlind, "lab %s is not up, but VPCLAB names it; up is %s: unset VPCLAB, or set it anew", name,
+			strings.Join(names, ", "))
+	case name != "":
+		return nil, fail(exitBlind, "lab %s is not up; 'vpclab up --name %s' makes one", name, name)
+	case len(up) == 0:
 		return nil, fail(exitBlind, "no lab is up; 'vpclab up' makes one")
-	case 1:
-		return up[0], nil
+	case len(up) > 1:
+		return nil, fail(exitUsage, "which lab? %s are up; say --lab NAME or set VPCLAB", strings.Join(names, ", "))
 	}
-	var names []string
-	for _, s := range up {
-		names = append(names, s.Name)
-	}
-	return nil, fail(exitUsage, "which lab? %s are up; say --lab NAME or set VPCLAB", strings.Join(names, ", "))
+	return up[names[0]], nil
 }
 
 // alive tells whether the lab's first process is there, and is that process.

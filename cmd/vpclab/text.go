@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -32,11 +33,19 @@ func printLab(w io.Writer, v view, took time.Duration) {
 	fmt.Fprintln(w)
 	printMachines(w, v)
 	fmt.Fprintf(w, `
-EC2 answers at %s:   eval "$(vpclab env --lab %s)"; aws ec2 describe-instances
-a pod:        vpclab pod add web --node %s --port 8080:80
-look around:  vpclab shell %s
-the end:      vpclab down --lab %s
-`, v.Endpoint, v.Lab, v.Nodes[0].Name, v.Nodes[0].Name, v.Lab)
+EC2 answers at %[2]s:   eval "$(%[1]s env --lab %[3]s)"; aws ec2 describe-instances
+a pod:        %[1]s pod add web --node %[4]s --port 8080:80
+look around:  %[1]s shell %[4]s
+the end:      %[1]s down --lab %[3]s
+`, typed(), v.Endpoint, v.Lab, v.Nodes[0].Name)
+}
+
+// typed is this program as it was called, so that what we say to type works where it is not in PATH.
+func typed() string {
+	if strings.HasPrefix(os.Args[0], "bin/") || strings.HasPrefix(os.Args[0], "./") {
+		return os.Args[0]
+	}
+	return "vpclab"
 }
 
 func printMachines(w io.Writer, v view) {
