@@ -75,7 +75,7 @@ func (l *restoring) one(r *stages.Request) error {
 	}
 	if !wired {
 		if routed, err := l.routedWire(r); routed || err != nil {
-			return err // severed by DEL, or without its group, which is routed-veth's to mend
+			return err // severed or deleted by DEL, or without its group, which is routed-veth's to mend
 		}
 		return l.oneByAddress(p, r)
 	}
@@ -92,19 +92,22 @@ func (l *restoring) one(r *stages.Request) error {
 	return l.setProfile(w, n)
 }
 
-// routedWire says whether a host end of prevResult bears the MAC by which routed-veth marks the attachment.
+// routedWire says whether a host end of prevResult bears the MAC by which routed-veth marks the attachment, or whether
+// none of them is there any more: such a pod has no way out that could want SNAT.
 func (l *restoring) routedWire(r *stages.Request) (bool, error) {
 	mac, _ := link.OwnerMACs(r.Attachment.String())
-	for _, host := range hostLinks(r.Prev) {
+	hosts, absent := hostLinks(r.Prev), 0
+	for _, host := range hosts {
 		is, err := l.link.LinkByName(host.Name)
 		if errors.Is(err, link.ErrAbsent) {
+			absent++
 			continue
 		}
 		if err != nil || is.MAC == mac {
 			return err == nil, err
 		}
 	}
-	return false, nil
+	return len(hosts) > 0 && absent == len(hosts), nil
 }
 
 // mend makes profile p whole and returns its number: where it is there the number it has, else prefer where that is

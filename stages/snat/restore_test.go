@@ -191,4 +191,12 @@ func TestRestoreLeavesAlone(t *testing.T) {
 	if text := w.node.Ruleset("inet", "other"); text != "table inet other {\n\tchain c {\n\t}\n}\n" {
 		t.Errorf("another's table is\n%s", text)
 	}
+	w = newWorld(t)
+	w.node.Script("ip link del enipod")
+	if what, _ := w.restore(&Restorer{}, 0, r); len(what) != 0 {
+		t.Errorf("put back for a pod whose link is deleted: %q", what)
+	}
+	if text := w.node.Ruleset("inet", "enichain-snat"); text != "" {
+		t.Errorf("put back for a pod whose link is deleted:\n%s", text)
+	}
 }
