@@ -138,7 +138,8 @@ func (d *demo) in(ctx context.Context, machine, program string, args ...string) 
 	cmd.Stderr = &words
 	out, err := cmd.Output()
 	if err != nil {
-		return string(out), fmt.Errorf("%s: %s %s: %w: %s", machine, program, strings.Join(args, " "), err, strings.TrimSpace(words.String()))
+		return string(out), fmt.Errorf("%s: %s %s: %w: %s", machine, program, strings.Join(args, " "), err,
+			strings.TrimSpace(words.String()))
 	}
 	return strings.TrimSpace(string(out)), nil
 }
@@ -253,7 +254,8 @@ func (d *demo) end() error {
 	if err := d.state.end(); err != nil {
 		return fail(exitWrong, "lab %s: %w", demoName, err)
 	}
-	fmt.Fprintf(d.out, "\n Everything is gone: 0 processes, and with them every link, rule, route and table. %s, %d checks, %d EC2 calls, %d throttled.\n",
+	fmt.Fprintf(d.out, "\n Everything is gone: 0 processes, and with them every link, rule, route and table. "+
+		"%s, %d checks, %d EC2 calls, %d throttled.\n",
 		time.Since(d.began).Round(100*time.Millisecond), d.checks, calls, throttled)
 	if d.failed > 0 {
 		return nil

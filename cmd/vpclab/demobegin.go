@@ -163,7 +163,8 @@ func (d *demo) onePod(ctx context.Context) error {
 		sum += took
 		d.say("%-15s %6.1f ms %-12s %s", f.Stage, millis(took), strings.Repeat("▇", min(12, 1+int(took.Milliseconds()))), did[f.Stage])
 	}
-	d.check(len(lines) == 4, "%d stages, %.1f ms of their own time, %.1f ms with starting and ending them; no daemon was asked", len(lines), millis(sum), millis(web.Took))
+	d.check(len(lines) == 4, "%d stages, %.1f ms of their own time, %.1f ms with starting and ending them; no daemon was asked",
+		len(lines), millis(sum), millis(web.Took))
 	return nil
 }
 

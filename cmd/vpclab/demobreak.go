@@ -29,7 +29,8 @@ func (d *demo) deadDaemons(ctx context.Context) error {
 	}
 	for _, node := range []string{"node-1", "node-2"} {
 		p, err := d.addOne(ctx, "late-"+node, podOptions{node: node})
-		d.check(err == nil, "a pod on %s all the same: %s in %.1f ms%s", node, strings.Join(p.Addresses, " "), millis(p.Took), because(err))
+		d.check(err == nil, "a pod on %s all the same: %s in %.1f ms%s", node, strings.Join(p.Addresses, " "), millis(p.Took),
+			because(err))
 	}
 	if err := d.mend(ctx); err != nil {
 		return err

@@ -95,7 +95,8 @@ func (d *demo) events(ctx context.Context, since time.Time, node string) ([]mome
 			return nil, fmt.Errorf("cannot read an event: %w: %s", err, text)
 		}
 		if e.Source == "/node/"+n.Instance && !e.Time.Before(since) && !strings.HasPrefix(e.Data.Verb, "ip.") {
-			words := slices.DeleteFunc([]string{e.Data.Pod, e.Data.ENI, strings.Join(e.Data.Address, " ")}, func(w string) bool { return w == "" })
+			words := []string{e.Data.Pod, e.Data.ENI, strings.Join(e.Data.Address, " ")}
+			words = slices.DeleteFunc(words, func(w string) bool { return w == "" })
 			all = append(all, moment{e.Time, e.Data.Verb, strings.Join(words, "  ")})
 		}
 	}

@@ -181,7 +181,8 @@ func eniRemoveCommand(o *options) *cobra.Command {
 
 func eniAssignCommand(o *options) *cobra.Command {
 	var count int32
-	c := eniAct(o, "assign ENI [ADDRESS…]", "Give an interface secondary addresses", "  vpclab eni assign eni-0b1c --count 4", cobra.MinimumNArgs(1),
+	c := eniAct(o, "assign ENI [ADDRESS…]", "Give an interface secondary addresses", "  vpclab eni assign eni-0b1c --count 4",
+		cobra.MinimumNArgs(1),
 		func(ctx context.Context, a account, i types.NetworkInterface, addresses []string) error {
 			request := &ec2.AssignPrivateIpAddressesInput{NetworkInterfaceId: i.NetworkInterfaceId, PrivateIpAddresses: addresses}
 			if len(addresses) == 0 {
@@ -195,7 +196,8 @@ func eniAssignCommand(o *options) *cobra.Command {
 }
 
 func eniUnassignCommand(o *options) *cobra.Command {
-	return eniAct(o, "unassign ENI ADDRESS…", "Take secondary addresses from an interface", "  vpclab eni unassign eni-0b1c 10.110.10.77", cobra.MinimumNArgs(2),
+	return eniAct(o, "unassign ENI ADDRESS…", "Take secondary addresses from an interface",
+		"  vpclab eni unassign eni-0b1c 10.110.10.77", cobra.MinimumNArgs(2),
 		func(ctx context.Context, a account, i types.NetworkInterface, addresses []string) error {
 			_, err := a.UnassignPrivateIpAddresses(ctx, &ec2.UnassignPrivateIpAddressesInput{
 				NetworkInterfaceId: i.NetworkInterfaceId, PrivateIpAddresses: addresses})

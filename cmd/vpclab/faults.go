@@ -208,12 +208,13 @@ func (h *holder) expire(ctx context.Context) {
 
 // separate makes the router drop what faults of kind bus say: everything between a node and the hub's port.
 func (h *holder) separate(ctx context.Context) error {
-	script := "table inet faults {}\ndelete table inet faults\ntable inet faults {\n chain cut {\n  type filter hook forward priority -10;\n"
+	script := "table inet faults {}\ndelete table inet faults\n" +
+		"table inet faults {\n chain cut {\n  type filter hook forward priority -10;\n"
 	h.mu.Lock()
 	for _, f := range h.faults {
 		for _, n := range h.nodes {
 			if f.Kind == faultBus && n.name == f.Target {
-				script += fmt.Sprintf("  ip saddr %s tcp dport %s drop\n  ip daddr %s tcp sport %s drop\n", n.primary, busPort, n.primary, busPort)
+				script += fmt.Sprintf("  ip saddr %[1]s tcp dport %[2]s drop\n  ip daddr %[1]s tcp sport %[2]s drop\n", n.primary, busPort)
 			}
 		}
 	}

@@ -85,7 +85,8 @@ func holdCommand() *cobra.Command {
 		defer stop()
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		h := &holder{dir: args[0], end: cancel, log: slog.New(slog.NewJSONHandler(os.Stderr, nil)), keys: map[string]busKey{}, wake: make(chan struct{}, 1)}
+		h := &holder{dir: args[0], end: cancel, log: slog.New(slog.NewJSONHandler(os.Stderr, nil)),
+			keys: map[string]busKey{}, wake: make(chan struct{}, 1)}
 		b, err := os.ReadFile(filepath.Join(h.dir, "plan.json"))
 		if err != nil {
 			return fmt.Errorf("cannot read what to hold: %w", err)
@@ -152,7 +153,8 @@ func (h *holder) hold(ctx context.Context, ec2, control net.Listener, ready io.W
 
 // serve runs an HTTP server until ctx ends.
 func (h *holder) serve(ctx context.Context, l net.Listener, handler http.Handler, errs chan<- error) {
-	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return ctx }}
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+		BaseContext: func(net.Listener) context.Context { return ctx }}
 	context.AfterFunc(ctx, func() { s.Close() })
 	go func() {
 		if err := s.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -175,7 +177,8 @@ func (h *holder) make(ctx context.Context) (err error) {
 	}
 	var subnets []netip.Prefix
 	for _, s := range h.Plan.Subnets {
-		subnet := vpc.Subnet{VPC: made.ID, Zone: s.Zone, CIDR: s.CIDR, Tags: map[string]string{"Name": s.Name, "kubernetes.io/role/cni": "1"}}
+		subnet := vpc.Subnet{VPC: made.ID, Zone: s.Zone, CIDR: s.CIDR,
+			Tags: map[string]string{"Name": s.Name, "kubernetes.io/role/cni": "1"}}
 		subnet, err := h.world.AddSubnet(subnet)
 		if err != nil {
 			return err

@@ -209,7 +209,8 @@ func onNode(ctx context.Context, s *state, v view, name, verb string, orders []p
 		return nil, err
 	}
 	// What a runtime's service has in its environment, and no more.
-	env := map[string]string{"PATH": binDir() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LANG": "C"}
+	env := map[string]string{"PATH": binDir() + ":/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME": "/root", "LANG": "C"}
 	cmd := s.command(ctx, n, env, self, "__inside", verb, name)
 	var out, words bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), &out, &words
@@ -251,7 +252,8 @@ func printPods(w io.Writer, results []podResult, times bool) {
 			when = r.Took.Round(100 * time.Microsecond)
 		}
 		sandbox := r.Container[:min(12, len(r.Container))]
-		rows = append(rows, []string{r.Namespace + "/" + r.Name, r.Node, strings.Join(r.Addresses, " "), strings.Join(ports, " "), sandbox, when.String()})
+		rows = append(rows, []string{r.Namespace + "/" + r.Name, r.Node, strings.Join(r.Addresses, " "), strings.Join(ports, " "),
+			sandbox, when.String()})
 	}
 	table(w, head, rows)
 	for _, r := range results {

@@ -175,7 +175,8 @@ func launch(s *state, endpoint *net.TCPListener, listener *net.UnixListener) (io
 	cmd := exec.Command("/proc/self/exe", "__init", s.dir)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.ExtraFiles = []*os.File{ec2, socket, says}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true,
+		Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWPID | unix.CLONE_NEWUTS}
 	if s.Rootless = os.Geteuid() != 0; s.Rootless {
 		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
@@ -219,7 +220,8 @@ func waitReady(ctx context.Context, s *state, p plan, limit time.Duration) error
 		}
 		select {
 		case <-ctx.Done():
-			return fail(exitTimeout, "after %s not every node can give addresses to pods; see %s, or 'vpclab down --lab %s'", limit, s.logsDir(), s.Name)
+			return fail(exitTimeout, "after %s not every node can give addresses to pods; see %s, or 'vpclab down --lab %s'",
+				limit, s.logsDir(), s.Name)
 		case <-tick.C:
 		}
 	}
