@@ -31,6 +31,7 @@ type NodeENI struct {
 	State      ENIState
 	PodsOK     bool          // pods may use its addresses
 	Listed     int           // addresses on it, the primary one apart, with those of calls in flight
+	Prefixes   int           // delegated prefixes on it; each takes the place of an address
 	Fenced     []netip.Addr  // listed ones that the node has given up
 	Free       int           // per the snapshot; so are the next two
 	Leased     int           // lost ones included
@@ -49,6 +50,7 @@ type Node struct {
 	ENIs     []NodeENI
 	Grow     bool // may get more: it is heard of
 	Warm     bool // may get more than its waiting pods need: it takes new pods
+	Scarce   bool // pods of other nodes wait for addresses of its subnets: it keeps nothing warm
 	Blocked  bool // no network interface can be created now: its subnet is full, or EC2 refused lately
 	Budget   int  // addresses that may be wished back now; Target.AtOnce = a whole network interface too
 	MinAge   time.Duration
@@ -146,6 +148,9 @@ func (e NodeENI) spent() bool {
 // plan for a node to which a plan has been applied is empty.
 func Plan(n Node, t Target, l Limits) []Action {
 	n.ENIs = slices.Clone(n.ENIs)
+	if n.Scarce {
+		n.Warm = false
+	}
 	slices.SortStableFunc(n.ENIs, func(a, b NodeENI) int {
 		if a.Device != b.Device {
 			return a.Device - b.Device
@@ -227,7 +232,7 @@ func (p *planner) room(e NodeENI) int {
 	if e.State != ENIUsed || !e.PodsOK || e.Blocked || len(e.Fenced) > 0 {
 		return 0
 	}
-	return max(p.l.PerENI()-e.Listed, 0)
+	return max(p.l.PerENI()-e.Listed-e.Prefixes, 0)
 }
 
 // create makes new interfaces with their addresses, as many as are needed and allowed.
@@ -281,7 +286,7 @@ func (p *planner) wish() {
 		p.do(Action{Kind: ActWish, ENI: e.ENI, Count: e.Listed, Whole: true})
 		return
 	}
-	surplus := min(p.n.Floor-p.t.High(p.l), p.need.Supply-p.need.Want, p.n.Budget)
+	surplus := min(p.n.Floor-p.high(), p.need.Supply-p.need.Want, p.n.Budget)
 	if surplus <= 0 {
 		return
 	}
@@ -294,6 +299,21 @@ func (p *planner) wish() {
 	if from != nil {
 		p.do(Action{Kind: ActWish, ENI: from.ENI, Count: min(surplus, from.Free)})
 	}
+}
+
+// keep is how many free addresses stay with the node, and high above how many some are given back.
+func (p *planner) keep() int {
+	if p.n.Scarce {
+		return 0
+	}
+	return p.t.Free(p.l)
+}
+
+func (p *planner) high() int {
+	if p.n.Scarce {
+		return 0
+	}
+	return p.t.High(p.l)
 }
 
 // busy says whether an earlier wish is still on its way through the node and EC2.
@@ -314,7 +334,7 @@ func (p *planner) drainable() (NodeENI, bool) {
 			return e, true
 		}
 		enough := p.need.Supply-e.Listed >= p.need.Want
-		unused := p.n.Floor > p.t.High(p.l) && p.n.Floor-e.Listed >= p.t.Free(p.l) && enough && p.n.Budget >= p.t.AtOnce
+		unused := p.n.Floor > p.high() && p.n.Floor-e.Listed >= p.keep() && enough && p.n.Budget >= p.t.AtOnce
 		if e.Age >= p.n.MinAge && unused {
 			return e, true
 		}

@@ -110,6 +110,8 @@ func TestPlan(t *testing.T) {
 			n.Budget = 2
 			return n
 		}(), usual, "wish eni-2 +2"},
+		{"others wait in a scarce subnet", func() Node { n := release(node(primary(5, 4, 1)), 4); n.Scarce = true; return n }(), usual, "wish eni-0 +4"},
+		{"a prefix takes a place", node(with(primary(1, 0, 1), func(e *NodeENI) { e.Prefixes = 3 })), usual, "assign eni-0 +1, create #1 +3"},
 		{"given up whole", node(primary(5, 5, 0), with(second(1, 4, 0, 0), func(e *NodeENI) { e.State, e.Fenced = ENIDraining, addrs(1, 4) })), usual, "detach eni-1"},
 		{"given up whole, and now missed", node(primary(5, 0, 5), with(second(1, 4, 0, 0), func(e *NodeENI) { e.State, e.Fenced = ENIDraining, addrs(1, 4) })), usual, "create #2 +4, unassign eni-1 -4"},
 		{"given up in part", node(primary(5, 5, 0), with(second(1, 4, 2, 0), func(e *NodeENI) { e.Fenced = addrs(1, 2) })), usual, "unassign eni-1 -2"},
@@ -180,7 +182,7 @@ func apply(n Node, a Action, t Target) Node {
 func randomNode(r *rand.Rand, l Limits) Node {
 	n := Node{
 		MaxPods: r.IntN(3) * r.IntN(60), Waiting: r.IntN(3) * r.IntN(20), Grow: r.IntN(8) > 0, Warm: r.IntN(8) > 0,
-		Blocked: r.IntN(6) == 0, Budget: r.IntN(3) * 8, MinAge: 10 * time.Minute,
+		Blocked: r.IntN(6) == 0, Scarce: r.IntN(6) == 0, Budget: r.IntN(3) * 8, MinAge: 10 * time.Minute,
 	}
 	states := []ENIState{ENIUsed, ENIUsed, ENIUsed, ENIOurs, ENIRetired, ENIForeign, ENIOther, ENILost, ENIDraining}
 	free := 0
@@ -201,8 +203,11 @@ func randomNode(r *rand.Rand, l Limits) Node {
 		if r.IntN(2) == 0 {
 			e.Fenced = addrs(100*d, left)
 		}
-		if e.State == ENIDraining {
+		switch e.State {
+		case ENIDraining:
 			e.Leased, e.Cooling, e.Free, e.Fenced = 0, 0, 0, addrs(100*d, e.Listed)
+		case ENIRetired: // else it would not be given up
+			e.Leased, e.Cooling = 0, 0
 		}
 		free += e.Free
 		n.ENIs = append(n.ENIs, e)

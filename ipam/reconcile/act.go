@@ -38,6 +38,7 @@ func (c *Core) consider(now Now, n *node) {
 		}
 		c.act(now, n, v, plan)
 		n.why = c.whyOf(now, n, v, limits)
+		c.hunger(n, v)
 		if len(plan) > 0 {
 			n.soon(now)
 		}
@@ -291,7 +292,7 @@ func (c *Core) whyOf(now Now, n *node, v ipam.Node, l ipam.Limits) *ipam.Why {
 		if t == nil || e.State != ipam.ENIUsed || !e.PodsOK {
 			continue
 		}
-		free := max(l.PerENI()-e.Listed, 0)
+		free := max(l.PerENI()-e.Listed-e.Prefixes, 0)
 		room += free
 		if free > 0 && c.marks[t.Subnet] != nil {
 			marked = t.Subnet

@@ -15,6 +15,7 @@ type Core struct {
 	nodes    map[ipam.InstanceID]*node
 	subnets  map[ipam.SubnetID]Subnet
 	marks    map[ipam.SubnetID]*mark
+	hungry   map[ipam.InstanceID]ipam.SubnetID // nodes whose pods wait for room in a subnet
 	vpcs     map[string][]netip.Prefix
 	limits   map[string]ipam.Limits
 	revision uint64 // of our lease; 0 = we do not lead
@@ -137,7 +138,7 @@ type release struct {
 func New(cfg Config) *Core {
 	return &Core{
 		cfg: cfg.withDefaults(), nodes: map[ipam.InstanceID]*node{}, subnets: map[ipam.SubnetID]Subnet{},
-		marks: map[ipam.SubnetID]*mark{}, vpcs: map[string][]netip.Prefix{}, limits: map[string]ipam.Limits{},
+		marks: map[ipam.SubnetID]*mark{}, hungry: map[ipam.InstanceID]ipam.SubnetID{}, vpcs: map[string][]netip.Prefix{}, limits: map[string]ipam.Limits{},
 		calls: map[uint64]*node{}, fullAt: never,
 	}
 }

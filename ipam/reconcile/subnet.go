@@ -158,6 +158,35 @@ func (c *Core) scarce(now Now, n *node) bool {
 	return len(fit) > 0
 }
 
+// hunger notes whether a node's pods wait for room in a subnet.
+func (c *Core) hunger(n *node, v ipam.Node) {
+	if v.Waiting > 0 && v.Grow && n.why != nil && n.why.Subnet != "" {
+		c.hungry[n.id] = n.why.Subnet
+		return
+	}
+	delete(c.hungry, n.id)
+}
+
+// pressed says whether other nodes' pods wait for room in a subnet that this one has addresses of, while there is
+// nowhere else to grow: then it keeps none that it does not use.
+func (c *Core) pressed(now Now, n *node) bool {
+	if len(c.hungry) == 0 || !c.scarce(now, n) {
+		return false
+	}
+	for id, subnet := range c.hungry {
+		other := c.nodes[id]
+		if other == nil || other == n || now.At-other.heard >= silence {
+			continue
+		}
+		for _, t := range n.enis {
+			if t.Subnet == subnet && t.Instance == n.id {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // whySubnet says what a mark means for people.
 func (c *Core) whySubnet(now Now, id ipam.SubnetID) *ipam.Why {
 	m := c.marks[id]

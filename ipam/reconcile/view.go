@@ -16,6 +16,7 @@ func (c *Core) view(now Now, n *node) ipam.Node {
 		MaxPods: max(n.snap.MaxPods, 0), Waiting: max(n.snap.Waiting, 0) + n.pods, Floor: n.snap.Floor,
 		Grow: heard && running, Warm: !n.snap.Unschedulable && !c.scarce(now, n), MinAge: c.cfg.Pool.MinAge,
 	}
+	v.Scarce = c.pressed(now, n)
 	if v.Grow && !n.snap.Unschedulable {
 		v.Budget = c.budget(now, n)
 	}
@@ -53,7 +54,7 @@ func (n *node) slots() []int {
 func (c *Core) viewENI(now Now, n *node, t *tracked) ipam.NodeENI {
 	e := ipam.NodeENI{
 		ENI: t.ID, Attachment: t.Attachment, Device: t.Device, Primary: t.Instance != "" && t.Device == 0 && t.Card == 0,
-		PodsOK: true, Listed: len(t.Addresses), Kept: t.Instance != "" && !t.Bound,
+		PodsOK: true, Listed: len(t.Addresses), Prefixes: len(t.Prefixes), Kept: t.Instance != "" && !t.Bound,
 	}
 	if t.Instance == "" {
 		e.Device = slot(t.ENI)

@@ -111,6 +111,31 @@ func TestScarceSubnet(t *testing.T) {
 	}
 }
 
+// TestGivesBackToOthers: in a full subnet a node that idles gives its free addresses back to one whose pods wait.
+func TestGivesBackToOthers(t *testing.T) {
+	f := newFleet(11, vpc.Config{Latency: vpc.Typical(1)}, usual())
+	var err error
+	f.subnet, err = f.world.AddSubnet(vpc.Subnet{VPC: f.subnet.VPC, Zone: "lab-1a", CIDR: mustPrefix("10.110.64.0/28")}) // 11 addresses
+	if err != nil {
+		t.Fatal(err)
+	}
+	idle, busy := f.addNode("m5.large", 0), f.addNode("m5.large", 0)
+	f.addLeader("a").lead(1, forever)
+	f.run(2 * time.Minute) // two primaries, four warm each: one address is left
+	f.burst(busy, "pod", 8)
+	f.run(6 * time.Minute)
+	f.must(t)
+	if len(busy.waiting) > 0 {
+		t.Errorf("%d wait while %s has %+v:\n%s", len(busy.waiting), idle.id, idle.snapshot(f.now).ENIs, f.story())
+	}
+	done := f.mutations()
+	f.run(20 * time.Minute)
+	f.must(t)
+	if got := f.mutations(); got-done > 4 {
+		t.Errorf("%d changes after that:\n%s", got-done, f.story())
+	}
+}
+
 // TestThrottledToNothing: EC2 refuses every call for its rate. The nodes' calls fall to a trickle, the reason is said,
 // and all is made up for afterwards.
 func TestThrottledToNothing(t *testing.T) {
