@@ -62,7 +62,8 @@ func TestNoFlowOfTheOldPod(t *testing.T) {
 		if strings.HasPrefix(line, "streaming") {
 			streaming.Store(true)
 		} else if line == "ready" {
-			go l.run("exec", "node-1", "--", "ip", "netns", "exec", "old", "timeout", "1", os.Args[0], insideMark, "talk", "203.0.113.10:7777")
+			talk := l.command("exec", "node-1", "--", "ip", "netns", "exec", "old", "timeout", "1", os.Args[0], insideMark, "talk", "203.0.113.10:7777")
+			go func() { _ = talk.Run() }() // timeout ends it; without it nothing streams
 		}
 	}, os.Args[0], insideMark, "stream", ":7777")
 	eventually(t, 5*time.Second, "the internet streams to the old pod", streaming.Load)
