@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -66,6 +67,30 @@ func blind(err error, do string) error { return &failure{code: exitBlind, err: e
 
 // run is the whole program but for the process.
 func (a *app) run(ctx context.Context, args []string) int {
+	out := &answer{Writer: a.out}
+	a.out = out
+	code := a.obey(ctx, args)
+	if out.err != nil {
+		fmt.Fprintf(a.err, "enichainctl: cannot write the answer: %v\n", out.err)
+		return exitBlind
+	}
+	return code
+}
+
+// answer is standard output, and what became of it: a full disk must not look like a healthy node.
+type answer struct {
+	io.Writer
+	err error
+}
+
+func (w *answer) Write(b []byte) (int, error) {
+	n, err := w.Writer.Write(b)
+	w.err = cmp.Or(w.err, err)
+	return n, err
+}
+
+// obey runs one command line.
+func (a *app) obey(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	root.SetOut(a.out)

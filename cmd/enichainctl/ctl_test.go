@@ -364,3 +364,19 @@ func TestNoAddressLeft(t *testing.T) {
 		t.Errorf("%d %s", code, text)
 	}
 }
+
+// TestFullDisk: an answer that nobody can read is none.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer full.Close()
+	n := newNode(t, storetest.ENI(0, 2))
+	var errs strings.Builder
+	a := &app{out: full, err: &errs, clock: func() store.Now { return n.Now },
+		boot: func() (string, error) { return storetest.Boot, nil }, getenv: func(string) string { return "" }}
+	if code := a.run(t.Context(), []string{"pool", "--pool", n.Path()}); code != exitBlind || !strings.Contains(errs.String(), "no space left on device") {
+		t.Errorf("exit %d: %s", code, errs.String())
+	}
+}

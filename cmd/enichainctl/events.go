@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"path"
 	"slices"
@@ -56,6 +58,9 @@ func (a *app) showEvents(ctx context.Context, o eventOptions) error {
 	}
 	query := url.Values{"since": {o.since.String()}, "follow": {fmt.Sprint(o.follow)}}
 	answer, err := a.ask(ctx, "/v1/events", query)
+	if errors.Is(err, fs.ErrPermission) {
+		return blind(err, "try again as root")
+	}
 	if err != nil {
 		if o.follow || o.raw {
 			return blind(err, "without enichaind:  enichainctl events")

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strings"
 	"time"
 
@@ -67,7 +69,9 @@ func (a *app) showStatus(c *cobra.Command) error {
 		}
 	}
 	var silent string
-	if n.Daemon, err = a.daemon(c.Context()); err != nil {
+	if n.Daemon, err = a.daemon(c.Context()); errors.Is(err, fs.ErrPermission) {
+		return blind(err, "try again as root")
+	} else if err != nil {
 		if silent = a.heartbeat(); silent == "" {
 			silent = err.Error()
 		}

@@ -46,6 +46,26 @@ func TestReadmeTargetsExist(t *testing.T) {
 	}
 }
 
+// TestEveryStageHasAManual wants a page of the same form in the folder of each stage that is built.
+func TestEveryStageHasAManual(t *testing.T) {
+	for folder, name := range map[string]string{"eniipam": "eni-ipam", "routedveth": "routed-veth", "snat": "snat",
+		"portmapcompat": "portmap-compat"} {
+		page := read(t, "stages/"+folder+"/README.md")
+		at := 0
+		for _, head := range []string{"# " + name, "## Name", "## Description", "## Syntax", "## Examples", "## Contract", "## Bugs"} {
+			i := strings.Index(page[at:], head+"\n")
+			if i < 0 {
+				t.Errorf("stages/%s/README.md has no %q behind what has to come before it", folder, head)
+				break
+			}
+			at += i
+		}
+		if !strings.Contains(read(t, "README.md"), "(stages/"+folder+"/README.md)") {
+			t.Errorf("README.md does not lead to the manual of %s", name)
+		}
+	}
+}
+
 func read(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, file))
