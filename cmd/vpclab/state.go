@@ -31,7 +31,23 @@ type state struct {
 
 // labsDir is where the labs' folders are: outside of /run, which the nodes cover with their own. TMPDIR decides.
 func labsDir() string {
-	return filepath.Join(os.TempDir(), "vpclab-"+strconv.Itoa(os.Getuid()))
+	return filepath.Join(os.TempDir(), "vpclab-"+outerUID())
+}
+
+// outerUID is this user's id outside of the user namespace that he may be root of: real root's labs are in the same
+// /tmp (user_namespaces(7), "uid_map").
+func outerUID() string {
+	own := strconv.Itoa(os.Getuid())
+	text, err := os.ReadFile("/proc/self/uid_map")
+	if err != nil {
+		return own
+	}
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) == 3 && f[0] == own {
+			return f[1]
+		}
+	}
+	return own
 }
 
 func (s *state) socket() string   { return filepath.Join(s.dir, "control.sock") }
