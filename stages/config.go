@@ -5,6 +5,7 @@ import (
 	"encoding"
 	"encoding/json"
 	"errors"
+	"net/netip"
 	"reflect"
 	"sort"
 	"strconv"
@@ -77,7 +78,7 @@ func (r *Request) RuntimeConfig(key string, into any) (found bool, err error) {
 		return false, nil
 	}
 	if err := json.Unmarshal(value, into); err != nil {
-		return true, Errorf(Config, "runtimeConfig.%s: %s", key, unmarshalFault(value, err))
+		return true, Errorf(Config, "runtimeConfig.%s: %s", key, unmarshalFault(value, nil, err))
 	}
 	return true, nil
 }
@@ -227,7 +228,7 @@ func (d *decoder) duration(path string, raw json.RawMessage, into *time.Duration
 func (d *decoder) plain(path string, raw json.RawMessage, v reflect.Value) {
 	fresh := reflect.New(v.Type())
 	if err := json.Unmarshal(raw, fresh.Interface()); err != nil {
-		d.report(path, unmarshalFault(raw, err))
+		d.report(path, unmarshalFault(raw, v.Interface(), err))
 		return
 	}
 	v.Set(fresh.Elem())
@@ -241,8 +242,14 @@ func decodesItself(v reflect.Value) bool {
 	return v.Kind() == reflect.Interface
 }
 
-// unmarshalFault says in words what encoding/json says in Go.
-func unmarshalFault(raw []byte, err error) string {
+// unmarshalFault says in words what encoding/json and net/netip say in Go.
+func unmarshalFault(raw []byte, wanted any, err error) string {
+	switch wanted.(type) {
+	case netip.Prefix:
+		return "want a network such as 10.0.0.0/16, got " + brief(raw)
+	case netip.Addr:
+		return "want an address such as 10.0.0.1, got " + brief(raw)
+	}
 	var mismatch *json.UnmarshalTypeError
 	if !errors.As(err, &mismatch) {
 		return brief(raw) + ": " + err.Error()

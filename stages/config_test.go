@@ -55,7 +55,7 @@ func TestDecode(t *testing.T) {
 		{"all faults at once", `{"mut":1,"mtu":"9001","bit":300,"wait":5,"exclude":["10.0.0.0/8","x"],"masq":"yes",` +
 			`"inner":{"nmae":1,"limit":{"a":"b"}}}`,
 			defaults, `bit: want an integer from 0 to 255, got 300; ` +
-				`exclude[1]: "x": netip.ParsePrefix("x"): no '/'; ` +
+				`exclude[1]: want a network such as 10.0.0.0/16, got "x"; ` +
 				`inner.limit.a: want an integer, got "b"; ` +
 				`inner.nmae: unknown key, did you mean "name"?; ` +
 				`masq: want true or false, got "yes"; ` +
