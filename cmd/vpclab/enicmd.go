@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -247,12 +248,13 @@ func (a account) printInterfaces(w io.Writer, all []types.NetworkInterface) {
 	table(w, []string{"INTERFACE", "ATTACHED", "MAC", "PRIMARY", "SECONDARY"}, rows)
 }
 
-// interfaces lists them all.
+// interfaces lists them all. A list may be asked for again when a connection breaks, as the SDK does by default; what
+// changes something is sent once.
 func (a account) interfaces(ctx context.Context) ([]types.NetworkInterface, error) {
 	var all []types.NetworkInterface
 	pages := ec2.NewDescribeNetworkInterfacesPaginator(a.Client, &ec2.DescribeNetworkInterfacesInput{MaxResults: aws.Int32(100)})
 	for pages.HasMorePages() {
-		page, err := pages.NextPage(ctx)
+		page, err := pages.NextPage(ctx, func(o *ec2.Options) { o.Retryer = retry.NewStandard() })
 		if err != nil {
 			return nil, refusal(err)
 		}
