@@ -36,7 +36,7 @@ type Retention struct {
 	Bytes int64         // 0: 128 MiB
 }
 
-// Limits of the embedded server (reference/nats.md, 2).
+// Limits of the embedded server.
 const (
 	startLimit  = 10 * time.Second
 	usersPeriod = 2 * time.Second // how often the users file is looked at

@@ -19,7 +19,7 @@ import (
 
 const (
 	// statusLimit is how long STATUS may take. containerd asks under a lock, without a deadline of its own that would
-	// reach us, and a node whose STATUS hangs turns NotReady (reference/cni.md, 5.2).
+	// reach us, and a node whose STATUS hangs turns NotReady.
 	statusLimit = time.Second
 	// maxInput is the most bytes of standard input that are read: a list's configuration with a prevResult of
 	// thousands of routes stays below.
