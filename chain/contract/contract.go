@@ -34,14 +34,52 @@ const (
 	MustDelegate Delegation = "ipam"
 )
 
-// Contract is one stage's declaration.
+// Previous says what a stage does at ADD with the result of the stages before it.
+type Previous string
+
+// What a stage may do with prevResult. A contract without one is read as Needs where it requires a fact, else as Passes.
+const (
+	Refuses  Previous = "refuses"  // must be first: a prevResult is an error
+	Needs    Previous = "needs"    // cannot be first: no prevResult is an error
+	Uses     Previous = "uses"     // builds on it where there is one
+	Discards Previous = "discards" // never looks at it: what earlier stages gave is lost to those after it
+	Passes   Previous = "passes"   // hands it on, and works without one too
+)
+
+// Aspect is a part of an attachment that a later stage may change under an earlier one.
+type Aspect string
+
+// The aspects that stages change and check.
+const (
+	MAC    Aspect = "mac"    // of the container's interface
+	MTU    Aspect = "mtu"    // of the container's interface
+	Routes Aspect = "routes" // in the container's main table
+)
+
+// Input is what a runtime may have lost by the time of DEL.
+type Input string
+
+// The inputs without which some stages' DEL fails or leaves something behind.
+const (
+	Netns         Input = "netns"
+	PrevResult    Input = "prevResult"
+	RuntimeConfig Input = "runtimeConfig"
+)
+
+// Contract is one stage's declaration. The members that omit empty are additions that a declaration may lack.
 type Contract struct {
 	V            int        `json:"v"`
+	Previous     Previous   `json:"previous,omitempty"`
 	Requires     []Fact     `json:"requires"`     // must hold before the stage runs
 	Adds         []Fact     `json:"adds"`         // hold after it
 	Exclusive    []Fact     `json:"exclusive"`    // of Adds: no other stage of the list may add them too
 	Capabilities []string   `json:"capabilities"` // CNI capability names that change what the stage does
 	Delegates    Delegation `json:"delegates,omitempty"`
+	Changes      []Aspect   `json:"changes,omitempty"`    // of what earlier stages made
+	Checks       []Aspect   `json:"checks,omitempty"`     // CHECK fails when a later stage has changed one of these
+	DelFails     []Input    `json:"delFails,omitempty"`   // DEL fails without these, and stages before this one never see it
+	DelForgets   []Input    `json:"delForgets,omitempty"` // DEL succeeds without these and leaves something behind
+	Verbs        []string   `json:"verbs,omitempty"`      // of CHECK, GC and STATUS, those it has; absent: all
 	// Keys maps each configuration key to its type in words, for example "mtu": "integer 0..65535".
 	Keys map[string]string `json:"keys"`
 }
