@@ -19,12 +19,14 @@ var mayImport = []struct {
 	allowed []string
 }{
 	{"chain/contract", nil},
+	{"chain/known", []string{"chain/contract"}},
+	{"chain/generation", []string{"chain", "chain/contract", "github.com/containernetworking/cni/", "golang.org/x/sys/unix"}},
 	{"chain", []string{"chain/contract", "github.com/containernetworking/cni/"}},
 	{"stages/internal", []string{"stages/internal", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
 	{"stages/eniipam", []string{"stages", "stages/internal", "chain/contract", "ipam", "ipam/store", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix"}},
 	{"stages/routedveth", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
 	{"stages/snat", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix"}},
-	{"stages/portmapcompat", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix", "github.com/vishvananda/netlink/nl"}},
+	{"stages/portmapcompat", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix", "github.com/vishvananda/netlink/nl", "github.com/coreos/go-iptables/iptables"}},
 	{"stages", []string{"chain/contract", "github.com/containernetworking/cni/pkg/", "golang.org/x/sys/unix"}},
 	{"ipam/store", []string{"ipam", "go.etcd.io/bbolt", "golang.org/x/sys/unix"}},
 	{"ipam/agent", []string{"ipam", "ipam/store", "bus", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
@@ -96,8 +98,8 @@ func refuse(pkg, imported string, allowed []string) string {
 	if isOurs && strings.HasPrefix(own, "cmd") {
 		return "nobody imports cmd"
 	}
-	if isOurs && strings.HasPrefix(own, "test") && !strings.HasPrefix(pkg, "test") && !strings.HasPrefix(pkg, "cmd/vpclab") {
-		return "only vpclab and tests import test"
+	if isOurs && strings.HasPrefix(own, "test") && !strings.HasPrefix(pkg, "test") && !mayTry(pkg, own) {
+		return "only vpclab, tests, and 'enichainctl conformance' import test"
 	}
 	for _, a := range allowed {
 		switch {
@@ -108,6 +110,12 @@ func refuse(pkg, imported string, allowed []string) string {
 		}
 	}
 	return "not among " + strings.Join(allowed, ", ")
+}
+
+// mayTry says whether a command may import a package below test: vpclab is made of them, and enichainctl offers the
+// conformance suite.
+func mayTry(pkg, imported string) bool {
+	return pkg == "cmd/vpclab" || pkg == "cmd/enichainctl" && imported == "test/conformance"
 }
 
 // folderOpen says whether allowing a folder allows what is below it: not for those whose children are other parts of
@@ -123,6 +131,15 @@ var heavy = []string{
 	"github.com/nats-io/", "github.com/aws/", "google.golang.org/", "k8s.io/", "go.opentelemetry.io/",
 	"github.com/containernetworking/cni/pkg/invoke", "github.com/containernetworking/cni/libcni",
 	"github.com/google/nftables", "github.com/spf13/",
+}
+
+// TestCommandsLinkNoTesting wants no command to carry the testing package: its flags would show up in theirs.
+func TestCommandsLinkNoTesting(t *testing.T) {
+	for _, dep := range goList(t, "-deps", "-f", "{{.ImportPath}}", "./cmd/...") {
+		if dep == "testing" {
+			t.Error("a command links testing: go list -deps ./cmd/... says so, 'go mod why testing' through whom")
+		}
+	}
 }
 
 func TestStagesLinkNothingHeavy(t *testing.T) {
