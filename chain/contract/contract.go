@@ -80,6 +80,11 @@ type Contract struct {
 	DelFails     []Input    `json:"delFails,omitempty"`   // DEL fails without these, and stages before this one never see it
 	DelForgets   []Input    `json:"delForgets,omitempty"` // DEL succeeds without these and leaves something behind
 	Verbs        []string   `json:"verbs,omitempty"`      // of CHECK, GC and STATUS, those it has; absent: all
-	// Keys maps each configuration key to its type in words, for example "mtu": "integer 0..65535".
+	// NotUnder are plugins that cannot name this one as their delegate, and why not, in one clause.
+	NotUnder map[string]string `json:"notUnder,omitempty"`
+	// Keys maps each configuration key to the values it takes, in words that programs read too: kinds joined by ", " and
+	// " or ", then a note for people in parentheses. A kind is boolean, string, integer A..B, duration A..B (a string
+	// such as "20s"), prefix and address (strings), object, a literal of JSON such as "pod" or 0, or "list of" and the
+	// kinds of its items, which reaches to the end. "mtu": "0 or integer 68..65535 (0: the network interface's)".
 	Keys map[string]string `json:"keys"`
 }

@@ -1,14 +1,13 @@
 package eniipam
 
 import (
+	"bytes"
 	"encoding/json"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-
-	"bytes"
 
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/stages"
@@ -20,6 +19,11 @@ const own = "eni-ipam"
 // steering is the caller that sends a pod's packets out by any network interface. All others leave it to the main table,
 // which knows the primary one alone.
 const steering = "routed-veth"
+
+// notUnder are callers that EC2's network cannot serve, and why.
+var notUnder = map[string]string{
+	"macvlan": "EC2 drops packets whose source MAC is not the network interface's; use routed-veth",
+}
 
 // Capabilities that change what the stage does.
 const (
@@ -191,9 +195,10 @@ func (c *config) settle() error {
 		}
 	}
 	refuse := func(format string, args ...any) error { return stages.Errorf(stages.Config, format, args...) }
+	if why, not := notUnder[c.caller]; not && c.delegate {
+		return refuse("eni-ipam cannot serve %s: %s", c.caller, why)
+	}
 	switch {
-	case c.caller == "macvlan":
-		return refuse("eni-ipam cannot serve macvlan: EC2 drops packets whose source MAC is not the network interface's; use routed-veth")
 	case c.caller == "bridge":
 		return refuse("eni-ipam cannot serve bridge yet: a bridge needs a whole delegated /28 of the primary network interface as its subnet, " +
 			"and this node's pool has single addresses only; use routed-veth or ptp")

@@ -40,21 +40,24 @@ func (s Stage) now() store.Now {
 
 var _ stages.Stage = Stage{}
 
-// Contract says that addresses come from here, each with its next hop and the network interface behind it.
+// Contract says that addresses come from here, each with its next hop and the network interface behind it. A delegate's
+// answer does not name that: only routed-veth gets it.
 func (Stage) Contract() contract.Contract {
 	return contract.Contract{
 		V:            contract.V,
+		Previous:     contract.Refuses,
 		Adds:         []contract.Fact{contract.IPs, contract.Gateway, contract.ENI},
 		Capabilities: []string{capabilityIPs, capabilityAnnotations},
+		NotUnder:     notUnder,
 		Keys: map[string]string{
-			"pool":     `string, a pool of enichaind's configuration ("default")`,
-			"select":   "list of {namespace, pool} or {annotation, allow}, first match wins (none)",
-			"families": `list of "ipv4" and "ipv6" (["ipv4"])`,
-			"wait":     `duration 0s..60s to wait for an address in an empty pool ("20s")`,
-			"gateway":  `"none" or "reserve" ("reserve" as a delegate of others than routed-veth, else "none")`,
-			"scope":    `"any", "primary" or "prefix" ("primary" as a delegate of others than routed-veth, else "any")`,
-			"poolFile": `path ("` + store.DefaultPath + `")`,
-			"ipam":     "object with these same keys and type",
+			"pool":     `string (a pool of enichaind's configuration; default "default")`,
+			"select":   `list of object ({namespace, pool} or {annotation, allow}; the first match wins; default none)`,
+			"families": `list of "ipv4" or "ipv6" (default ["ipv4"])`,
+			"wait":     `duration 0s..` + store.MaxTicket.String() + ` (for an address of an empty pool; default "20s")`,
+			"gateway":  `"none" or "reserve" (default "reserve" as a delegate of others than routed-veth, else "none")`,
+			"scope":    `"any", "primary" or "prefix" (default "primary" as a delegate of others than routed-veth, else "any")`,
+			"poolFile": `string (an absolute path; default "` + store.DefaultPath + `")`,
+			"ipam":     `object (these same keys, and type)`,
 		},
 	}
 }

@@ -24,18 +24,19 @@ func New() Stage { return Stage{} }
 
 var _ stages.Stage = Stage{}
 
-// Contract says that addresses must come from before, or from a delegate.
+// Contract says that addresses must come from before, or from a delegate; each gets the next hop of the wire.
 func (Stage) Contract() contract.Contract {
 	return contract.Contract{
 		V:         contract.V,
+		Previous:  contract.Uses,
 		Requires:  []contract.Fact{contract.IPs},
-		Adds:      []contract.Fact{contract.SandboxInterface, contract.HostInterface, contract.Routed},
+		Adds:      []contract.Fact{contract.Gateway, contract.SandboxInterface, contract.HostInterface, contract.Routed},
 		Delegates: contract.MayDelegate,
 		Keys: map[string]string{
-			"mtu":        "integer 0 or 68..65535 (0: the network interface's)",
-			"vethPrefix": `string of at most 4 bytes ("eni")`,
-			"hostVeth":   `"pod" or "attachment" ("pod" where the runtime names one)`,
-			"ipam":       "object with type (none: addresses come from prevResult)",
+			"mtu":        "0 or integer 68..65535 (default 0: the network interface's)",
+			"vethPrefix": `string (1 to 4 bytes; default "eni")`,
+			"hostVeth":   `"pod" or "attachment" (default "pod", which counts where the runtime names one)`,
+			"ipam":       "object (with type, the delegate; default none: addresses come from prevResult)",
 		},
 	}
 }

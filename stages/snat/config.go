@@ -32,11 +32,11 @@ func defaults() config {
 // keys is the configuration in words, for the contract.
 func keys() map[string]string {
 	return map[string]string{
-		"inside":   `"vpc" (default: the routes of the address, the default route aside) or a list of prefixes`,
-		"exclude":  "list of prefixes; default none",
-		"random":   `"fully" (default), "random" or "none"`,
-		"to":       `"primary" (default)`,
-		"families": `list of "ipv4" and "ipv6"; default ["ipv4"]`,
+		"inside":   `"vpc" or list of prefix (default "vpc": the routes of the address, but the default route)`,
+		"exclude":  `list of prefix (default none)`,
+		"random":   `"fully", "random" or "none" (default "fully")`,
+		"to":       `"primary" (default "primary")`,
+		"families": `list of "ipv4" or "ipv6" (default ["ipv4"])`,
 	}
 }
 
@@ -125,6 +125,7 @@ var ways = map[string]nft.NAT{"fully": nft.FullyRandom, "random": nft.Random, "n
 func declaration() contract.Contract {
 	return contract.Contract{
 		V:         contract.V,
+		Previous:  contract.Needs,
 		Requires:  []contract.Fact{contract.IPs, contract.Routed},
 		Adds:      []contract.Fact{contract.Masquerade},
 		Exclusive: []contract.Fact{contract.Masquerade},
