@@ -22,6 +22,7 @@ const (
 	Routed           Fact = "routed"            // packets reach the address and leave by the right network interface
 	Masquerade       Fact = "masquerade"        // packets that leave the VPC get another source
 	HostPorts        Fact = "host-ports"        // ports of the host lead to the container
+	Bridge           Fact = "bridge"            // the first interface of the result is a bridge whose port the host's end is
 )
 
 // Delegation says whether a stage calls a plugin named in its "ipam" member.
