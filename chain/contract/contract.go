@@ -81,6 +81,9 @@ type Contract struct {
 	DelFails     []Input    `json:"delFails,omitempty"`   // DEL fails without these, and stages before this one never see it
 	DelForgets   []Input    `json:"delForgets,omitempty"` // DEL succeeds without these and leaves something behind
 	Verbs        []string   `json:"verbs,omitempty"`      // of CHECK, GC and STATUS, those it has; absent: all
+	// Kernel is what the stage puts into the node's kernel, one object or kind of object in words each, for people:
+	// "table enichain-pods", "nft inet enichain-snat".
+	Kernel []string `json:"kernel,omitempty"`
 	// NotUnder are plugins that cannot name this one as their delegate, and why not, in one clause.
 	NotUnder map[string]string `json:"notUnder,omitempty"`
 	// Keys maps each configuration key to the values it takes, in words that programs read too: kinds joined by ", " and
