@@ -92,8 +92,12 @@ func tuning(c config) contract.Contract {
 	if sets("mtu") {
 		p.Changes = append(p.Changes, contract.MTU)
 	}
-	if len(p.Changes) > 0 || sets("promisc") || sets("txQLen") || sets("allmulti") || namesInterface(c) {
+	link := len(p.Changes) > 0 || sets("promisc") || sets("txQLen") || sets("allmulti")
+	if link || namesInterface(c) {
 		p.Requires = []contract.Fact{contract.SandboxInterface}
+	}
+	if link {
+		p.DelForgets = []contract.Input{contract.Netns} // the file with what the interface was before
 	}
 	return p
 }

@@ -132,12 +132,14 @@ func vlan(config) contract.Contract {
 	return p
 }
 
-// hostDevice opens the namespace before it asks its delegate: without one the address stays.
+// hostDevice opens the namespace before it asks its delegate: with no name for it the address stays, with the name of one
+// that is gone DEL fails.
 func hostDevice(c config) contract.Contract {
 	p := made(contract.MayDelegate,
 		"device: string", "hwaddr: string", "kernelpath: string", "pciBusID: string",
 	)
 	p.Capabilities = []string{"deviceID"}
+	p.DelFails = []contract.Input{contract.Netns}
 	if c.delegates() {
 		p.DelForgets = []contract.Input{contract.Netns}
 	}
