@@ -31,7 +31,7 @@ func hostLocal(c config) contract.Contract {
 // static states what its configuration, a capability or CNI_ARGS says; without any it gives no address, and no error.
 func static(c config) contract.Contract {
 	var adds []contract.Fact
-	given := c.under("ipam").list("addresses")
+	given := append(c.under("ipam").list("addresses"), c.list("addresses")...) // a delegate may be asked with "ipam" alone
 	asked := c.capable("ips") || c.under("args").under("cni").has("ips")
 	if len(given) > 0 || asked {
 		adds = append(adds, contract.IPs)

@@ -181,6 +181,7 @@ func TestOf(t *testing.T) {
 		{"static without address", "static", `{"ipam":{"type":"static"}}`, nil, nil},
 		{"static with one", "static", `{"ipam":{"addresses":[{"address":"10.0.0.1/24"}]}}`, nil, facts("ips")},
 		{"static with gateway", "static", `{"ipam":{"addresses":[{"address":"10.0.0.2/24","gateway":"10.0.0.1"}]}}`, nil, facts("ips", "gateway")},
+		{"static as a delegate", "static", `{"type":"static","addresses":[{"address":"10.0.0.2/24","gateway":"10.0.0.1"}]}`, nil, facts("ips", "gateway")},
 		{"cilium alone", "cilium-cni", `{}`, nil, facts("ips", "sandbox-interface", "host-interface", "routed")},
 		{"cilium behind others", "cilium-cni", `{"chaining-mode":"generic-veth"}`, facts("ips", "sandbox-interface", "host-interface"), nil},
 		{"not JSON", "ptp", `[`, facts("ips", "gateway"), facts("sandbox-interface", "host-interface", "routed")},
