@@ -288,7 +288,7 @@ func (w *wire) connect() error {
 	outside := []link.Message{link.SetLink(w.hostIndex, link.Change{Alias: &alias, NoLinkAddr: true})}
 	up := true
 	within := []link.Message{link.SetLink(w.podIndex, link.Change{Up: &up})}
-	outside = append(outside, hostSide(w.hostIndex, w.table, w.podMAC, w.given.addrs, w.source)...)
+	outside = append(outside, hostSide(w.hostIndex, w.table, w.given.addrs, w.source)...)
 	within = append(within, podSide(w.podIndex, w.metric(), w.hostMAC, w.given.addrs)...)
 	if w.given.has(false) {
 		key := "net/ipv6/conf/" + w.r.IfName + "/disable_ipv6"
@@ -333,19 +333,40 @@ func (w *wire) reached() error {
 	return nil
 }
 
-// hostSide are the node's neighbours and routes for a pod.
-func hostSide(index, table int, podMAC link.MAC, addrs []netip.Addr, source sources) []link.Message {
+// hostSide are the node's routes to a pod, and what answers the pod where it asks for its next hop: usually it never
+// does, but a stage that gives the container another MAC (tuning) costs it its neighbours, permanent ones too. For the
+// same reason the node has no fixed neighbour for the pod: it asks with the first packet, some 20 µs, and so learns of
+// any MAC. IPv6 asks and answers by a link-local address of the host's end.
+func hostSide(index, table int, addrs []netip.Addr, source sources) []link.Message {
 	var out []link.Message
+	seen := map[bool]bool{}
 	for _, a := range addrs {
+		if !seen[a.Is4()] {
+			seen[a.Is4()] = true
+			out = append(out, answering(index, nextHop(a))...)
+		}
 		route := link.Route{
 			Dst: netip.PrefixFrom(a, a.BitLen()), Link: index, Table: table, Protocol: numbers.Protocol, Source: source.six,
 		}
 		if a.Is4() {
 			route.Scope, route.Source = link.ScopeLink, source.four
 		}
-		out = append(out, link.AddNeighbour(link.Neighbour{Link: index, Addr: a, MAC: podMAC}), link.AddRoute(route))
+		out = append(out, link.AddRoute(route))
 	}
 	return out
+}
+
+func answering(index int, hop netip.Addr) []link.Message {
+	if hop.Is4() {
+		return []link.Message{link.AddProxy(index, hop), link.AnswerAtOnce(index)}
+	}
+	return []link.Message{link.AddAddress(hopAddress(index))}
+}
+
+func hopAddress(index int) link.Address {
+	return link.Address{
+		Link: index, Prefix: netip.PrefixFrom(nextHop6, nextHop6.BitLen()), Flags: link.NoDAD | link.NoPrefixRoute,
+	}
 }
 
 // metric is the rank of the pod's routes: those of eth0 come first, whatever is attached beside it and in which order

@@ -13,7 +13,8 @@ import (
 	"github.com/enichain/enichain/stages"
 )
 
-// The next hops of pods. They exist nowhere: the pod's neighbour table says which MAC stands behind them.
+// The next hops of pods. They exist nowhere: the pod's neighbour table says which MAC stands behind them, and the host's
+// end answers for them.
 var (
 	nextHop4 = netip.AddrFrom4([4]byte{169, 254, 1, 1})
 	nextHop6 = netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80, 15: 1})

@@ -14,8 +14,9 @@ import (
 )
 
 // Check compares what stands with what Add made, and says which of it is missing and which command shows it. What
-// later stages may change is left to them: MACs and MTUs (tuning), the SNAT profile in the link group, the table that
-// the pod's default route stands in (sbr), further links, addresses and routes.
+// later stages may change is left to them: MAC and MTU of the container's interface (tuning, which does not always tell
+// in the result), the SNAT profile in the link group, the table that the pod's routes stand in (sbr), further links,
+// addresses, rules and routes.
 func (Stage) Check(ctx context.Context, r *stages.Request) error {
 	conf, err := decode(r)
 	if err != nil {
@@ -120,12 +121,8 @@ func (k *check) ends(conf *config) error {
 	return nil
 }
 
-// outside looks at the node's routes and neighbours.
+// outside looks at the node's routes, and at what answers the pod for its next hop.
 func (k *check) outside(*config) error {
-	neighbours, err := k.host.Neighbours(k.outer.Index)
-	if err != nil {
-		return err
-	}
 	for _, a := range k.addrs {
 		// No list of routes, which grows with the node's pods: the kernel is asked for the packet's way.
 		way, err := k.host.Lookup(link.Query{Dst: a})
@@ -136,15 +133,47 @@ func (k *check) outside(*config) error {
 			return k.drift("the node's route to "+a.String()+" by "+k.outer.Name+" is missing or outweighed",
 				"ip route get "+a.String())
 		}
-		if !slices.ContainsFunc(neighbours, func(n link.Neighbour) bool { return n.Addr == a && n.Permanent }) {
-			return k.drift("the permanent neighbour "+a.String()+" on "+k.outer.Name+" is missing",
-				"ip neigh show dev "+k.outer.Name)
+	}
+	proxies, err := k.host.Proxies(k.outer.Index)
+	if err != nil {
+		return err
+	}
+	own, err := k.host.Addresses(k.outer.Index)
+	if err != nil {
+		return err
+	}
+	isHop := func(n link.Neighbour) bool { return n.Addr == nextHop4 }
+	if k.has(true) && !slices.ContainsFunc(proxies, isHop) {
+		return k.drift("the neighbour proxy "+nextHop4.String()+" on "+k.outer.Name+" is missing",
+			"ip neigh show proxy dev "+k.outer.Name)
+	}
+	isAddress := func(is link.Address) bool { return is.Prefix.Addr() == nextHop6 }
+	if k.has(false) && !slices.ContainsFunc(own, isAddress) {
+		return k.drift("the address "+nextHop6.String()+" is missing on "+k.outer.Name, "ip -6 address show "+k.outer.Name)
+	}
+	return k.wrongNeighbour()
+}
+
+// wrongNeighbour finds what somebody has fixed: a neighbour entry that sends the pod's packets to another MAC.
+func (k *check) wrongNeighbour() error {
+	neighbours, err := k.host.Neighbours(k.outer.Index)
+	if err != nil {
+		return err
+	}
+	for _, n := range neighbours {
+		if n.Permanent && n.MAC != k.inner.MAC && slices.Contains(k.addrs, n.Addr) {
+			return k.drift("the neighbour "+n.Addr.String()+" on "+k.outer.Name+" has the MAC "+n.MAC.String()+", and "+
+				k.r.IfName+" has "+k.inner.MAC.String(), "ip neigh show dev "+k.outer.Name)
 		}
 	}
 	return nil
 }
 
-// inside looks at the pod's address, next hop and default route.
+func (k *check) has(four bool) bool {
+	return slices.ContainsFunc(k.addrs, func(a netip.Addr) bool { return a.Is4() == four })
+}
+
+// inside looks at the pod's addresses, next hops and default routes.
 func (k *check) inside(*config) error {
 	there, err := k.pod.Addresses(k.inner.Index)
 	if err != nil {
@@ -154,21 +183,16 @@ func (k *check) inside(*config) error {
 	if err != nil {
 		return err
 	}
+	where := "in " + k.r.Netns + " "
 	for _, a := range k.addrs {
-		where := "in " + k.r.Netns + " "
 		if !slices.ContainsFunc(there, func(is link.Address) bool { return is.Prefix.Addr() == a }) {
 			return k.drift(where+"the address "+a.String()+" is missing on "+k.r.IfName, k.inPod("ip address show "+k.r.IfName))
 		}
-		hop := nextHop(a)
-		routes, err := k.pod.Routes(link.RouteFilter{Family: familyOf(a), Link: k.inner.Index})
-		if err != nil {
+		if err := k.wayOut(a); err != nil {
 			return err
 		}
-		if !slices.ContainsFunc(routes, func(is link.Route) bool { return is.Dst.Bits() == 0 && is.Gateway == hop }) {
-			return k.drift(where+`the route "default via `+hop.String()+" dev "+k.r.IfName+`" is missing`,
-				k.inPod("ip "+flag(a)+" route show table all"))
-		}
-		// Who gives the container another MAC (tuning) loses its neighbours, and knows best what to put there.
+		// Who gives the container another MAC (tuning) costs it its neighbours; then the node answers for the next hop.
+		hop := nextHop(a)
 		right := k.inner.MAC != k.podMAC || slices.ContainsFunc(neighbours, func(n link.Neighbour) bool {
 			return n.Addr == hop && n.Permanent && n.MAC == k.outer.MAC
 		})
@@ -178,6 +202,35 @@ func (k *check) inside(*config) error {
 		}
 	}
 	return nil
+}
+
+// wayOut looks for the default route of an address, in whatever table a rule of the pod leads its packets to.
+func (k *check) wayOut(a netip.Addr) error {
+	hop, where := nextHop(a), "in "+k.r.Netns+" "
+	routes, err := k.pod.Routes(link.RouteFilter{Family: familyOf(a), Link: k.inner.Index})
+	if err != nil {
+		return err
+	}
+	routes = slices.DeleteFunc(routes, func(is link.Route) bool { return is.Dst.Bits() != 0 || is.Gateway != hop })
+	if len(routes) == 0 {
+		return k.drift(where+`the route "default via `+hop.String()+" dev "+k.r.IfName+`" is missing`,
+			k.inPod("ip "+flag(a)+" route show table all"))
+	}
+	rules, err := k.pod.Rules(familyOf(a))
+	if err != nil {
+		return err
+	}
+	leads := func(rule link.Rule, table int) bool {
+		from := !rule.From.IsValid() || rule.From.Contains(a)
+		return from && rule.Mask == 0 && (rule.Table == table || rule.Table == 0) // 0: a VRF's, whichever that is
+	}
+	for _, route := range routes {
+		if slices.ContainsFunc(rules, func(rule link.Rule) bool { return leads(rule, route.Table) }) {
+			return nil
+		}
+	}
+	return k.drift(fmt.Sprintf("%sno rule leads packets of %s to table %d, where its default route is", where, a, routes[0].Table),
+		k.inPod("ip "+flag(a)+" rule"))
 }
 
 func flag(a netip.Addr) string {

@@ -22,9 +22,13 @@ var drifts = map[string]struct{ in, do, want string }{
 	"group":          {"NODE", "ip link set LINK group 0", "LINK is in no pod's link group"},
 	"node's route":   {"NODE", "ip route flush table 1000", "the node's route to 10.0.1.21 by LINK is missing or outweighed"},
 	"stolen route":   {"NODE", "ip rule add pref 1 lookup main; ip route add 10.0.1.21 dev lo", "missing or outweighed (enichain/c1/eth0); see: ip route get 10.0.1.21"},
-	"neighbour":      {"NODE", "ip neigh flush dev LINK nud permanent", "the permanent neighbour 10.0.1.21 on LINK is missing"},
-	"mark's rule":    {"NODE", "ip rule del pref 1500", "packets with the mark of eni-1 do not go by its table"},
-	"steering":       {"NODE", "nft delete table inet enichain-routed-veth", "the steering to eni-1 is missing"},
+	"answer":         {"NODE", "ip neigh del proxy 169.254.1.1 dev LINK", "the neighbour proxy 169.254.1.1 on LINK is missing"},
+	"other MAC":      {"NODE", "ip neigh replace 10.0.1.21 lladdr 02:00:00:00:00:99 dev LINK nud permanent", "has the MAC 02:00:00:00:00:99"},
+	"pod's rules":    {"POD", "ip rule flush", "no rule leads packets of 10.0.1.21 to table 254"},
+	"lost table": {"POD", `ip route add 169.254.1.1 dev eth0 scope link table 100; ip route del default
+		ip route add default via 169.254.1.1 dev eth0 table 100`, "no rule leads packets of 10.0.1.21 to table 100"},
+	"mark's rule": {"NODE", "ip rule del pref 1500", "packets with the mark of eni-1 do not go by its table"},
+	"steering":    {"NODE", "nft delete table inet enichain-routed-veth", "the steering to eni-1 is missing"},
 }
 
 // Later stages may do these.

@@ -213,16 +213,12 @@ func repairPods(c *link.Conn, links []link.Link) (repaired []string, errs error)
 		if len(lost) == 0 {
 			continue
 		}
-		_, podMAC := macsOf(l)
-		if podMAC.IsZero() {
-			continue // its owner is only known as a hash
-		}
 		table := numbers.PodsTable
 		if !steered(links) {
 			table = link.MainTable
 		}
 		var mend []link.Message
-		for _, m := range hostSide(l.Index, table, podMAC, lost, source) {
+		for _, m := range hostSide(l.Index, table, lost, source) {
 			mend = append(mend, m.Tolerating(unix.ENODEV, unix.ENETDOWN)) // its DEL came in between
 		}
 		if err := c.Do(mend...); err != nil {
@@ -234,16 +230,6 @@ func repairPods(c *link.Conn, links []link.Link) (repaired []string, errs error)
 		}
 	}
 	return repaired, errs
-}
-
-// macsOf are both ends' addresses, by the owner in the link's note; zero where the note and the link disagree.
-func macsOf(l link.Link) (host, pod link.MAC) {
-	owner, _ := readPodAlias(l.Alias)
-	host, pod = link.OwnerMACs(owner)
-	if host != l.MAC {
-		return link.MAC{}, link.MAC{}
-	}
-	return host, pod
 }
 
 func linkIsPod(links []link.Link, index int) bool {

@@ -99,6 +99,7 @@ func TestEverythingTwiceIsOnce(t *testing.T) {
 			link.AddRule(link.Rule{Family: unix.AF_INET, Priority: numbers.RuleMark, Table: numbers.ENITable(1), Mark: 1,
 				Mask: numbers.MarkMask, Protocol: numbers.Protocol}),
 			link.AddNeighbour(link.Neighbour{Link: l.Index, Addr: netip.MustParseAddr("10.0.0.21"), MAC: mac}),
+			link.AddProxy(l.Index, netip.MustParseAddr("169.254.1.1")), link.AnswerAtOnce(l.Index),
 		}
 		for range 2 {
 			if err := c.Do(everything...); err != nil {
@@ -145,6 +146,13 @@ func readBack(t *testing.T, n *linktest.NS) {
 		neighbours, err := c.Neighbours(l.Index)
 		if err != nil || len(neighbours) == 0 || !neighbours[0].Permanent || neighbours[0].MAC.String() != "02:00:00:00:00:09" {
 			t.Errorf("neighbours %v, %v", neighbours, err)
+		}
+		proxies, err := c.Proxies(l.Index)
+		if err != nil || len(proxies) != 1 || !proxies[0].Proxy || proxies[0].Addr.String() != "169.254.1.1" {
+			t.Errorf("proxies %v, %v", proxies, err)
+		}
+		if delay, err := link.Sysctl("net/ipv4/neigh/" + l.Name + "/proxy_delay"); err != nil || delay != "0" {
+			t.Errorf("proxy delay %q, %v", delay, err)
 		}
 		for _, q := range []struct {
 			mark  uint32
