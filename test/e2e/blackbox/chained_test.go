@@ -59,7 +59,7 @@ func TestDrift(t *testing.T) {
 		{"pod's address gone", "ip -n $pod addr flush dev eth0", "address"},
 		{"pod's default route gone", "ip -n $pod route del default", "default via"},
 		{"pod's neighbour gone", "ip -n $pod neigh del 169.254.1.1 dev eth0", "169.254.1.1"},
-		{"node's neighbour gone", "ip neigh del $ip dev $host", "neighbour"},
+		{"node's answer gone", "ip neigh del proxy 169.254.1.1 dev $host", "neighbour"},
 		{"node's route gone", "ip route del $ip table 1000", "route"},
 		{"rule 500 gone", "ip rule del pref 500", "route"},
 		{"rules gone", "ip rule flush; ip rule add pref 32766 lookup main", "route"},
