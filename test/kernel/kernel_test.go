@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -47,6 +48,7 @@ func namespace(t testing.TB) (path string, run func(script string)) {
 		err := inside(path, func(*reader) error {
 			cmd := exec.Command("sh", "-e")
 			cmd.Stdin = strings.NewReader(script)
+			cmd.Env = append(os.Environ(), "XTABLES_LOCKFILE="+filepath.Join(t.TempDir(), "lock")) // /run may be another user's
 			out, err := cmd.CombinedOutput()
 			if err != nil {
 				t.Logf("%s", out)

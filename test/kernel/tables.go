@@ -26,7 +26,10 @@ func (r *reader) tables(ruleset *started) (nft, iptables []string, err error) {
 		if slices.ContainsFunc(all, func(t nftTable) bool { return t.likeIPTables(family.nft) }) {
 			start(family.tool + "-nft-save")
 		}
-		if used("/proc/thread-self/net/" + strings.Replace(family.tool, "tables", "_tables_names", 1)) {
+		switch used, err := legacy("/proc/thread-self/net/" + strings.Replace(family.tool, "tables", "_tables_names", 1)); {
+		case err != nil:
+			iptables = append(iptables, "unknown: "+family.tool+"-legacy, whose tables only the machine's root may list")
+		case used:
 			start(family.tool + "-legacy-save")
 		}
 	}
@@ -55,10 +58,13 @@ func (r *reader) tables(ruleset *started) (nft, iptables []string, err error) {
 	return nft, iptables, nil
 }
 
-// used says whether legacy iptables has tables in this namespace: only then may its tool be asked.
-func used(namesFile string) bool {
+// legacy says whether legacy iptables has tables in this namespace: only then may its tool be asked, which makes them.
+func legacy(namesFile string) (used bool, err error) {
 	b, err := os.ReadFile(namesFile)
-	return err == nil && len(strings.TrimSpace(string(b))) > 0
+	if errors.Is(err, os.ErrNotExist) { // a kernel without it, or one that nobody has asked yet
+		err = nil
+	}
+	return len(strings.TrimSpace(string(b))) > 0, err
 }
 
 // counters stand in brackets behind a chain and before a rule.

@@ -1,0 +1,153 @@
+// Package node is a throw-away node: its network interfaces with a pool file full of addresses, the VPC beside it (its
+// router, a host in it, a host outside), pods' namespaces, and a way to say hello between any two of them. It lives in
+// namespaces of its own (Enter) and leaves nothing behind.
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/enichain/enichain/ipam/store"
+)
+
+// Options say what the node has. The zero value is two network interfaces with 40 IPv4 addresses for pods each.
+type Options struct {
+	ENIs      int  // network interfaces, at most 8; 0 means 2
+	Addresses int  // for pods on each network interface and family, at most 200; 0 means 40
+	IPv6      bool // IPv6 beside IPv4: on the node, in the VPC and in the pool
+	Prefix    bool // the primary network interface has a delegated /28 (and, with IPv6, a /80) too
+}
+
+// Place is where a program can stand: a network namespace, and who it is there.
+type Place struct {
+	Name  string
+	Netns string     // path; "" is the node's own
+	Addr  netip.Addr // its IPv4 address; unset for a pod, which gets its own from a list
+	Addr6 netip.Addr // unset without IPv6
+}
+
+// Node is the node that this process runs on.
+type Node struct {
+	Options
+	Self    Place // the node itself, with the primary addresses of eth0
+	Host    Place // a host in the VPC, in another subnet
+	Outside Place // a host outside the VPC
+
+	pods map[string]*Pod
+}
+
+// vpcNetns is the namespace beside the node: the VPC's router, and all hosts behind it.
+const vpcNetns = "/run/netns/vpc"
+
+// New makes a node of the namespaces that Enter made: with folders of its own on /run, /var/lib and /etc/cni. There is
+// one node in a process.
+func New(ctx context.Context, o Options) (*Node, error) {
+	if o.ENIs == 0 {
+		o.ENIs = 2
+	}
+	if o.Addresses == 0 {
+		o.Addresses = 40
+	}
+	if o.ENIs < 1 || o.ENIs > 8 || o.Addresses < 1 || o.Addresses > 200 {
+		return nil, fmt.Errorf("cannot make a node with %d network interfaces of %d addresses: want 1 to 8, of 1 to 200", o.ENIs, o.Addresses)
+	}
+	for _, dir := range own() {
+		if err := unix.Mount("node", dir, "tmpfs", 0, "mode=755"); err != nil {
+			return nil, fmt.Errorf("cannot mount a %s of the node's own: %w", dir, err)
+		}
+	}
+	n := &Node{Options: o, pods: map[string]*Pod{}}
+	n.Self = Place{Name: "node", Addr: primary(0)}
+	n.Host = Place{Name: "vpc-host", Netns: vpcNetns, Addr: netip.MustParseAddr("10.110.99.9")}
+	n.Outside = Place{Name: "outside", Netns: vpcNetns, Addr: netip.MustParseAddr("198.51.100.1")}
+	if o.IPv6 {
+		n.Self.Addr6 = primary6(0)
+		n.Host.Addr6 = netip.MustParseAddr("2001:db8:110:99::9")
+		n.Outside.Addr6 = netip.MustParseAddr("2001:db8:198::1")
+	}
+	return n, n.build(ctx)
+}
+
+// own are the folders that must be the node's own. /etc/cni is made by nobody here: it may not exist.
+func own() []string {
+	dirs := []string{"/run", "/var/lib"}
+	if _, err := os.Stat("/etc/cni"); err == nil {
+		dirs = append(dirs, "/etc/cni")
+	}
+	return dirs
+}
+
+func (n *Node) build(ctx context.Context) error {
+	if err := bind(vpcNetns); err != nil {
+		return err
+	}
+	if err := n.wire(ctx); err != nil {
+		return err
+	}
+	return n.supply(ctx)
+}
+
+// Reset makes the node new: pods, links, routes, rules, tables and files of everybody are gone.
+func (n *Node) Reset(ctx context.Context) error {
+	var errs []error
+	for _, p := range n.pods {
+		errs = append(errs, p.Delete())
+	}
+	_ = unix.Unmount(vpcNetns, unix.MNT_DETACH) // its links go at once with the node's ends
+	errs = append(errs, script(ctx, "", clear))
+	for _, dir := range own() {
+		entries, err := os.ReadDir(dir)
+		errs = append(errs, err)
+		for _, e := range entries {
+			errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("cannot clear the node: %w", err)
+	}
+	return n.build(ctx)
+}
+
+// clear takes everything out of the node's network namespace that plugins may have put there.
+const clear = `
+for link in $(ip -o link show | awk -F '[:@ ]+' '$2 != "lo" {print $2}'); do ip link delete "$link" 2>/dev/null || true; done
+nft flush ruleset
+for tool in iptables ip6tables; do
+	names=/proc/self/net/ip_tables_names; [ $tool = iptables ] || names=/proc/self/net/ip6_tables_names
+	for table in $(cat $names 2>/dev/null); do printf '*%s\nCOMMIT\n' "$table" | $tool-legacy-restore; done
+done
+for family in -4 -6; do
+	ip $family rule flush
+	ip $family rule add priority 32766 lookup main
+	[ $family = -6 ] || ip rule add priority 32767 lookup default
+	for type in blackhole unreachable prohibit; do ip $family route flush table all type $type 2>/dev/null || true; done
+done
+conntrack -F 2>/dev/null || true
+`
+
+// script runs a shell script in a namespace; the first line that fails ends it.
+func script(ctx context.Context, netns, text string) error {
+	return within(netns, func() error {
+		cmd := exec.CommandContext(ctx, "sh", "-eu")
+		cmd.Stdin = strings.NewReader(text)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+		}
+		return nil
+	})
+}
+
+// Leases are those of the pool file.
+func (n *Node) Leases(ctx context.Context) ([]store.Lease, error) {
+	var s store.State
+	err := store.New(store.DefaultPath, store.Options{}).View(ctx, func(tx *store.Tx) error { s = tx.State(); return nil })
+	return s.Leases, err
+}
