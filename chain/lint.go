@@ -2,7 +2,7 @@ package chain
 
 import (
 	"context"
-	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,7 +42,19 @@ func Lint(ctx context.Context, l *List, c Contracts, o Options) []Problem {
 
 // rules are all that Lint looks for; each lives with its kind in a file rules_*.go.
 func rules() []func(*judge) {
-	return []func(*judge){ruleFacts}
+	return []func(*judge){
+		ruleNames, ruleListKeys, ruleListVersion,
+		eachStage(ruleKnown), eachStage(ruleVersion), eachStage(ruleKeys), eachStage(ruleCapabilities), eachStage(ruleFacts),
+		eachStage(ruleDelegate), eachStage(ruleSingleKeys), eachStage(ruleDel), eachStage(ruleCheck), ruleEnd,
+	}
+}
+
+func eachStage(rule func(*judge, *step)) func(*judge) {
+	return func(j *judge) {
+		for _, s := range j.steps {
+			rule(j, s)
+		}
+	}
 }
 
 // judge collects what the rules find.
@@ -82,8 +94,9 @@ type step struct {
 	known    Known
 	delegate *Known                // of ipam.type, where the stage calls it
 	before   map[contract.Fact]int // what holds before the stage, and the number of the stage that gave it
+	assumed  map[contract.Fact]bool
 	after    map[contract.Fact]int
-	unsure   bool // a stage before this one is unknown: more may hold
+	unsure   bool // a stage before this one is unknown: more, or less, may hold
 }
 
 // previous is what the stage does with prevResult, with the default filled in.
@@ -91,7 +104,7 @@ func (s *step) previous() contract.Previous {
 	switch {
 	case s.known.Previous != "":
 		return s.known.Previous
-	case s.known.Delegates == contract.MayDelegate && s.Delegate() != "":
+	case s.known.Delegates == contract.MayDelegate:
 		return contract.Uses
 	case len(s.known.Requires) > 0:
 		return contract.Needs
@@ -99,53 +112,74 @@ func (s *step) previous() contract.Previous {
 	return contract.Passes
 }
 
-// calls says that the stage runs the plugin of its "ipam".
-func (s *step) calls() bool {
-	return s.Delegate() != "" && s.known.Delegates != contract.NoDelegate
-}
-
 // gives is what the stage adds, its delegate's facts among them.
 func (s *step) gives() []contract.Fact {
 	out := slices.Clone(s.known.Adds)
-	if s.delegate != nil && !s.delegate.Foreign() {
+	if s.delegate != nil {
 		out = append(out, s.delegate.Adds...)
+		if s.delegate.Foreign() {
+			out = append(out, contract.IPs, contract.Gateway) // what a delegate is called for
+		}
 	}
-	return out
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
-// walk follows the facts through a list.
+// has says that a fact holds when the stage begins its own work, its delegate's answer in hand.
+func (s *step) has(f contract.Fact) bool {
+	if s.delegate != nil && (s.delegate.Foreign() && (f == contract.IPs || f == contract.Gateway) || slices.Contains(s.delegate.Adds, f)) {
+		return true
+	}
+	if s.previous() == contract.Discards {
+		return false
+	}
+	_, given := s.before[f]
+	return given || s.assumed[f] || s.unsure
+}
+
+// walk follows the facts through a list. What a stage requires is taken to hold behind it, so that one fault is not
+// reported once for every stage that follows.
 func walk(ctx context.Context, l *List, c Contracts) *walked {
 	w := &walked{l: l}
-	facts, unsure := map[contract.Fact]int{}, false
+	facts, assumed, unsure := map[contract.Fact]int{}, map[contract.Fact]bool{}, false
 	for i, s := range l.Stages {
-		step := &step{Stage: s, number: i + 1, known: c.Of(ctx, s.Type, s.Config), before: facts, unsure: unsure}
-		if raw, ok := s.Member("ipam"); ok && step.calls() {
-			d := c.Of(ctx, s.Delegate(), delegateConfig(s, raw))
+		step := &step{Stage: s, number: i + 1, known: c.Of(ctx, s.Type, s.Config), before: facts, assumed: assumed, unsure: unsure}
+		if s.Delegate() != "" && step.known.Delegates != contract.NoDelegate {
+			d := c.Of(ctx, s.Delegate(), s.Config) // it gets the whole configuration, as from a runtime
 			step.delegate = &d
 		}
 		w.steps = append(w.steps, step)
-		next := map[contract.Fact]int{}
-		if step.known.Foreign() || step.previous() != contract.Discards {
-			for f, by := range facts {
-				next[f] = by
-			}
+		discards := !step.known.Foreign() && step.previous() == contract.Discards
+		facts, assumed = map[contract.Fact]int{}, map[contract.Fact]bool{}
+		if !discards {
+			maps.Copy(facts, step.before)
+			maps.Copy(assumed, step.assumed)
+		}
+		for _, f := range step.known.Requires {
+			assumed[f] = true
 		}
 		for _, f := range step.gives() {
-			next[f] = step.number
+			facts[f] = step.number
 		}
-		facts, step.after = next, next
-		unsure = unsure || step.known.Foreign() || step.delegate != nil && step.delegate.Foreign()
+		step.after = facts
+		unsure = !discards && unsure || step.known.Foreign()
 	}
 	return w
 }
 
-// delegateConfig is what a delegate's contract is asked with: its own keys, from where they stand.
-func delegateConfig(_ Stage, ipam json.RawMessage) json.RawMessage { return ipam }
+// giver is the stage that gave a fact which holds before s; nil where none did.
+func (w *walked) giver(s *step, f contract.Fact) *step {
+	n, ok := s.before[f]
+	if !ok {
+		return nil
+	}
+	return w.steps[n-1]
+}
 
-// final are the facts that hold at the end.
-func (w *walked) final() map[contract.Fact]int {
+// last is the last stage; nil in an empty list.
+func (w *walked) last() *step {
 	if len(w.steps) == 0 {
 		return nil
 	}
-	return w.steps[len(w.steps)-1].after
+	return w.steps[len(w.steps)-1]
 }
