@@ -4,10 +4,10 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 OURS := -trimpath -ldflags '-s -w -X github.com/enichain/enichain/stages.Release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test e2e bench lint clean
+.PHONY: help packages build demo test e2e e2e-containerd bench lint clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 packages: ## install the Debian packages that tests need (root), or say which are missing
 	@go run ./test/run packages test
@@ -26,6 +26,9 @@ test: packages build ## all tests that this user can run, race detector on
 
 e2e: packages build ## only the end-to-end tests
 	@go run ./test/run test ./test/e2e/...
+
+e2e-containerd: packages build ## pods by a real containerd, Debian's and 2.x, in a node of a lab (root)
+	@go run ./test/run test ./test/e2e/containerd
 
 bench: packages build ## what a pod costs, as ratios against upstream's plugins in one interleaved run
 	@go run ./test/bench

@@ -19,6 +19,9 @@ var needed = []struct {
 	{"conntrack", "conntrack", true},
 	{"gcc", "gcc", true},
 	{"aws", "awscli", true},
+	{"containerd", "containerd", true},
+	{"runc", "runc", true},
+	{"busybox", "busybox-static", true},
 }
 
 // packages installs what the purpose (demo or test) lacks when this is root on a Debian, and otherwise names it in one line. Only missing
