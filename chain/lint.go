@@ -43,7 +43,7 @@ func Lint(ctx context.Context, l *List, c Contracts, o Options) []Problem {
 // rules are all that Lint looks for; each lives with its kind in a file rules_*.go.
 func rules() []func(*judge) {
 	return []func(*judge){
-		ruleNames, ruleListKeys, ruleListVersion,
+		ruleNames, ruleListKeys, ruleListVersion, ruleDropIns,
 		eachStage(ruleKnown), eachStage(ruleVersion), eachStage(ruleKeys), eachStage(ruleCapabilities), eachStage(ruleFacts),
 		eachStage(ruleDelegate), eachStage(ruleSingleKeys), eachStage(ruleDel), eachStage(ruleCheck), ruleEnd,
 	}
