@@ -109,7 +109,7 @@ func (s Store) install(c *Change, n *Network, l List, folder Folder, text []byte
 	}
 	if old.File != "" && bytes.Equal(old.Text, text) {
 		c.Number = c.Before
-		return nil
+		return s.installed(*c)
 	}
 	if last := n.newest(); last != nil && bytes.Equal(last.Text, text) {
 		c.Number = last.Number // kept already: somebody took it out of the runtime's folder, or died on the way there
@@ -126,7 +126,20 @@ func (s Store) install(c *Change, n *Network, l List, folder Folder, text []byte
 	if err := replace(filepath.Join(s.ConfDir, c.File), text, 0o644, true); err != nil {
 		return err
 	}
+	if err := s.installed(*c); err != nil {
+		return err
+	}
 	return s.recordBirths(folder, tracked) // of those that were on their way
+}
+
+// installed remembers what stands in the file, and keeps what was offered for it.
+func (s Store) installed(c Change) error {
+	l := s.last(c.File)
+	if l.Network == c.Network && l.Number == c.Number {
+		return nil
+	}
+	l.Network, l.Number = c.Network, c.Number
+	return s.setLast(c.File, l)
 }
 
 // in is what stands in one file of the folder.

@@ -23,6 +23,7 @@ type Birth struct {
 	Boot    string    `json:"boot"` // the kernel's boot id then
 	Netns   Namespace `json:"netns"`
 	DropIns []Stage   `json:"dropIns,omitempty"` // what the folder's drop-ins added to the list
+	Taking  []int     `json:"taking,omitempty"`  // stages that are being, or were, taken from the living pod
 	Done    []int     `json:"done,omitempty"`    // stages that had their DEL from us already, by their place in Stages
 	Ended   *Ended    `json:"ended,omitempty"`   // set once the attachment is gone
 	Text    []byte    `json:"cached"`            // the file in the cache, whole
@@ -75,7 +76,7 @@ func (b *Birth) complete() error {
 		}
 	}
 	b.Stages = l.with(b.DropIns).Stages
-	for _, i := range slices.Concat(b.Done, b.left()) {
+	for _, i := range slices.Concat(b.Taking, b.Done, b.left()) {
 		if i < 0 || i >= len(b.Stages) {
 			return fmt.Errorf("the birth of %s names stage %d of %d", b.File, i+1, len(b.Stages))
 		}
@@ -109,9 +110,7 @@ func (s Store) save(b Birth) error {
 }
 
 func (s Store) forget(b Birth) error {
-	path := filepath.Join(s.births(b.Cached.Network), b.key())
-	s.memo.drop(path)
-	err := os.Remove(path)
+	err := os.Remove(filepath.Join(s.births(b.Cached.Network), b.key()))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("cannot forget the birth of %s: %w", b.File, err)
 	}
@@ -121,27 +120,32 @@ func (s Store) forget(b Birth) error {
 // readBirths are a network's, oldest first. A file that cannot be read is a fault of its own: it stays, and with it the
 // generations.
 func (s Store) readBirths(network string) (births []Birth, faults []string, err error) {
-	entries, err := os.ReadDir(s.births(network))
+	folder := s.births(network)
+	entries, err := os.ReadDir(folder)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot read the births of %s: %w", network, err)
 	}
+	known := make(map[string]remembered, len(entries))
 	for _, e := range entries {
 		if filepath.Ext(e.Name()) == temporary {
 			continue
 		}
-		path := filepath.Join(s.births(network), e.Name())
-		b, err := s.readBirth(path, e)
+		r, err := s.readBirth(folder, e)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // cleaned up meanwhile
 		}
 		if err != nil {
-			faults = append(faults, fmt.Sprintf("cannot read %s: %v", path, err))
+			faults = append(faults, fmt.Sprintf("cannot read %s: %v", filepath.Join(folder, e.Name()), err))
 			continue
 		}
-		births = append(births, b)
+		known[e.Name()] = r
+		births = append(births, r.birth)
+	}
+	if s.memo != nil {
+		s.memo[folder] = known
 	}
 	slices.SortFunc(births, func(a, b Birth) int {
 		if order := a.At.Compare(b.At); order != 0 {
@@ -155,49 +159,34 @@ func (s Store) readBirths(network string) (births []Birth, faults []string, err 
 	return births, faults, nil
 }
 
-// memo remembers births by their files, as long as these stay as they are.
-type memo struct{ known map[string]remembered }
+// memo remembers births by their files, as long as these stay as they are: by folder, and name in it.
+type memo map[string]map[string]remembered
 
 type remembered struct {
 	at    time.Time
 	inode uint64
+	size  int64
 	birth Birth
 }
 
-func (s Store) readBirth(path string, e fs.DirEntry) (b Birth, err error) {
+func (s Store) readBirth(folder string, e fs.DirEntry) (r remembered, err error) {
 	info, err := e.Info()
 	if err != nil {
-		return b, err
+		return r, err
 	}
-	now := remembered{at: info.ModTime()}
+	r = remembered{at: info.ModTime(), size: info.Size()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		now.inode = st.Ino
+		r.inode = st.Ino
 	}
-	if s.memo != nil {
-		if was, ok := s.memo.known[path]; ok && was.at.Equal(now.at) && was.inode == now.inode {
-			return was.birth, nil
-		}
+	if was, ok := s.memo[folder][e.Name()]; ok && was.at.Equal(r.at) && was.inode == r.inode && was.size == r.size {
+		return was, nil
 	}
-	text, err := os.ReadFile(path)
+	text, err := os.ReadFile(filepath.Join(folder, e.Name()))
 	if err == nil {
-		err = json.Unmarshal(text, &b)
+		err = json.Unmarshal(text, &r.birth)
 	}
 	if err == nil {
-		err = b.complete()
+		err = r.birth.complete()
 	}
-	if err == nil && s.memo != nil {
-		if s.memo.known == nil {
-			s.memo.known = map[string]remembered{}
-		}
-		now.birth = b
-		s.memo.known[path] = now
-	}
-	return b, err
-}
-
-// drop forgets what forget removed.
-func (m *memo) drop(path string) {
-	if m != nil {
-		delete(m.known, path)
-	}
+	return r, err
 }

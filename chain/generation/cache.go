@@ -144,6 +144,9 @@ type Entry struct {
 	size   int64
 }
 
+// Key tells one attachment from a later one of the same container: the file's name and the id of its content.
+func (e *Entry) Key() string { return e.Name + "." + e.ID }
+
 // Cache reads a runtime's folder of cached results again and again. It serves one goroutine.
 type Cache struct {
 	folder string

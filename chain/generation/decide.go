@@ -107,7 +107,7 @@ func (w World) record(p *Plan, r Rule) {
 		have[b.key()] = true
 	}
 	for _, name := range sortedKeys(w.Cache) {
-		if e := w.Cache[name]; e.OK && e.Cached.Network == r.Name && !have[e.Name+"."+e.ID] {
+		if e := w.Cache[name]; e.OK && e.Cached.Network == r.Name && !have[e.Key()] {
 			p.Record = append(p.Record, e)
 		}
 	}

@@ -42,7 +42,7 @@ type trouble struct {
 func (k *Keeper) Round(ctx context.Context) (again time.Time, err error) {
 	k.next = time.Time{}
 	if k.cache == nil {
-		k.Store.memo = &memo{}
+		k.Store = k.Store.Remembering()
 		k.cache, k.absent, k.said, k.retires = NewCache(k.Store.Results), map[string]time.Time{}, map[string]bool{}, map[string]trouble{}
 	}
 	w, err := k.look(ctx)

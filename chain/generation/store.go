@@ -17,17 +17,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Store is the folder of lists, and the two folders of the runtime that it goes with. The zero value of a member is its
-// default.
+// Store is the folder of lists, and the two folders of the runtime that it goes with.
 type Store struct {
 	Dir     string // ours
 	ConfDir string // where the runtime reads its lists
 	Results string // where the runtime keeps its results
 
-	memo *memo // of births, for one who reads again and again
+	memo memo // of births, for one goroutine that reads again and again; may be nil
 }
 
-// Open fills in the defaults. It neither makes nor reads a folder.
+// Remembering is the store for one goroutine that reads it again and again.
+func (s Store) Remembering() Store {
+	s.memo = memo{}
+	return s
+}
+
+// Open fills in the defaults for what is "". It neither makes nor reads a folder.
 func Open(s Store) Store {
 	return Store{Dir: cmp.Or(s.Dir, DefaultLists), ConfDir: cmp.Or(s.ConfDir, DefaultConfDir), Results: cmp.Or(s.Results, DefaultResults)}
 }

@@ -61,7 +61,7 @@ func (n Network) withCache(entries map[string]*Entry, dropIns []Stage) []Birth {
 	}
 	for _, name := range sortedKeys(entries) {
 		e := entries[name]
-		if !e.OK || e.Cached.Network != n.Name || have[e.Name+"."+e.ID] {
+		if !e.OK || e.Cached.Network != n.Name || have[e.Key()] {
 			continue
 		}
 		if b, err := birthOf(e, "", dropIns); err == nil {
@@ -174,6 +174,10 @@ func (s Store) Leavers(text []byte) (leavers []Leaver, pods int, err error) {
 // Take runs the DEL of a living pod's departed stages now, last stage first, and writes down which are done.
 func (s Store) Take(ctx context.Context, p Plugins, v Leaver) error {
 	b := v.Birth
+	b.Taking = v.Stages // first: enichaind would put back at once what its pod lost
+	if err := s.save(b); err != nil {
+		return err
+	}
 	var errs []error
 	for _, i := range slices.Backward(v.Stages) {
 		if err := p.Delete(ctx, b, i, nil); err != nil {
@@ -231,4 +235,21 @@ func (s Store) older(networks []string) (count int, err error) {
 		}
 	}
 	return count, nil
+}
+
+// Taken are the stages that were taken from living pods, by Entry.Key: nobody is to give them back.
+func (s Store) Taken() (map[string][]string, error) {
+	networks, err := s.Read()
+	if err != nil {
+		return nil, err
+	}
+	taken := map[string][]string{}
+	for _, n := range networks {
+		for _, b := range n.Births {
+			for _, i := range slices.Concat(b.Taking, b.Done) {
+				taken[b.key()] = append(taken[b.key()], b.Stages[i].Type)
+			}
+		}
+	}
+	return taken, nil
 }

@@ -102,32 +102,31 @@ func (w *watch) wait(ctx context.Context, until time.Time) error {
 	return nil
 }
 
-// Run looks at each change of the runtime's folders, until ctx ends.
+// Run looks at each change of the runtime's folders, until ctx ends. Until a list was installed there is nothing to do,
+// and it makes no folder.
 func (k *Keeper) Run(ctx context.Context) error {
 	w, err := newWatch(k.Store.Results, k.Store.ConfDir)
 	if err != nil {
 		return err
 	}
 	defer w.Close()
-	modes := map[string]os.FileMode{k.Store.Results: 0o700, k.Store.ConfDir: 0o755} // as libcni makes the one, packages the other
 	const settle, retry = 5 * time.Millisecond, 10 * time.Second
 	said := ""
 	for ctx.Err() == nil {
-		err := w.arm(modes)
+		err := k.arm(w)
 		again, failed := k.Round(ctx)
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err = errors.Join(err, failed); err != nil {
-			if err.Error() != said {
-				k.Log.Error("departed stages are not looked after", "error", err, "retry", retry)
-			}
+		if err = errors.Join(err, failed); err != nil && err.Error() != said {
+			k.Log.Error("departed stages are not looked after", "error", err, "retry", retry)
+		}
+		said = ""
+		if err != nil {
 			said = err.Error()
-			if at := time.Now().Add(retry); again.IsZero() || at.Before(again) {
-				again = at
-			}
-		} else {
-			said = ""
+		}
+		if at := time.Now().Add(retry); (err != nil || len(w.armed) < len(w.folders)) && (again.IsZero() || at.Before(again)) {
+			again = at
 		}
 		if err := w.wait(ctx, again); err != nil && ctx.Err() == nil {
 			return err
@@ -139,4 +138,13 @@ func (k *Keeper) Run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// arm listens; the runtime's folders are made as it would once there is something to listen for.
+func (k *Keeper) arm(w *watch) error {
+	var modes map[string]os.FileMode
+	if _, err := os.Stat(k.Store.Dir); err == nil {
+		modes = map[string]os.FileMode{k.Store.Results: 0o700, k.Store.ConfDir: 0o755} // as libcni makes the one, packages the other
+	}
+	return w.arm(modes)
 }

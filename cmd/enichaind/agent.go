@@ -37,7 +37,7 @@ func (d *daemon) runAgent(ctx context.Context) error {
 	shell, err := agent.NewShell(agent.Config{
 		Instance: id.Instance, Type: id.Type, MaxPods: d.config.Pool.MaxPods, Boot: boot,
 		PoolFile: d.config.Pool.File, LedgerFile: d.config.Pool.Ledger, CacheDir: d.config.CNI.Results,
-		Bus: d.agentBus(c), Kernel: kernel{restorer: newRestorer(d.config.CNI.Results)}, ForgetFlows: forgetFlows,
+		Bus: d.agentBus(c), Kernel: kernel{restorer: newRestorer(d.lists())}, ForgetFlows: forgetFlows,
 		Options: agent.Options{Settle: time.Duration(d.config.Kernel.RepairDelay), NoRepair: !d.config.Kernel.Repair,
 			Bus: strings.Join(d.config.Bus.URLs, ",")},
 		Log: d.log.With("part", "agent"),
@@ -145,52 +145,6 @@ func (d *daemon) followEvents(ctx context.Context, c *bus.Conn) error {
 			return nil
 		case <-time.After(time.Second):
 		}
-	}
-}
-
-// leasable is how many addresses a pod could get now.
-func leasable(s ipam.Snapshot) (n int) {
-	for _, e := range s.ENIs {
-		if e.Link {
-			n += e.Free + e.Leased
-		}
-	}
-	return n
-}
-
-// keepList installs the conflist once enough addresses are there, and again when it changes or vanishes. Before that
-// the node must not turn Ready; after it a full pool is healthy, so the list is never taken away.
-func (d *daemon) keepList(ctx context.Context) error {
-	if d.config.CNI.Conflist == "" {
-		return nil
-	}
-	const look, again = 100 * time.Millisecond, 10 * time.Second
-	wait := look
-	said := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
-		}
-		shell := d.agent.Load()
-		if d.installed.Load() == nil && (shell == nil || leasable(shell.Status().Snapshot) < d.config.CNI.ReadyWhen) {
-			continue
-		}
-		wait = again
-		changed, err := installList(d.config.CNI.Conflist, d.config.CNI.ConfDir)
-		switch {
-		case err != nil:
-			if err.Error() != said {
-				d.log.Error("the list is not installed", "error", err)
-			}
-			said = err.Error()
-			continue
-		case changed:
-			d.log.Info("the list is installed", "list", d.config.CNI.Conflist, "folder", d.config.CNI.ConfDir)
-		}
-		said = ""
-		d.installed.Store(&d.config.CNI.Conflist)
 	}
 }
 

@@ -38,10 +38,13 @@ type (
 		Names       bool     `yaml:"names"`
 	}
 	CNIConfig struct {
-		ConfDir   string `yaml:"confDir"`
-		Conflist  string `yaml:"conflist"`
-		ReadyWhen int    `yaml:"readyWhen"`
-		Results   string `yaml:"results"`
+		ConfDir     string   `yaml:"confDir"`
+		BinDir      string   `yaml:"binDir"`
+		Conflist    string   `yaml:"conflist"`
+		ReadyWhen   int      `yaml:"readyWhen"`
+		Results     string   `yaml:"results"`
+		Generations string   `yaml:"generations"`
+		Grace       Duration `yaml:"grace"`
 	}
 	FlightConfig struct {
 		File string `yaml:"file"`

@@ -54,7 +54,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 	}
 	parts := []part{{"socket", d.serveLocal}}
 	if d.config.Has(RoleAgent) {
-		parts = append(parts, part{"agent", d.runAgent}, part{"flight record", d.followFlight}, part{"list", d.keepList})
+		parts = append(parts, part{"agent", d.runAgent}, part{"flight record", d.followFlight}, part{"list", d.keepList},
+			part{"generations", d.keepGenerations})
 	}
 	if d.seesFleet() {
 		c, err := bus.Connect(ctx, d.busOptions("reconciler"))

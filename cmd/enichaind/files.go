@@ -9,17 +9,6 @@ import (
 	"path/filepath"
 )
 
-// installList puts the conflist into the runtime's folder, so that the node turns Ready. The new file is written
-// beside its final name and renamed: containerd looks up on a rename inside the folder, and never sees half a file
-// (a rename from another folder or a new symlink goes unnoticed). It is not written again when it is there already.
-func installList(conflist, confDir string) (changed bool, err error) {
-	text, err := os.ReadFile(conflist)
-	if err != nil {
-		return false, fmt.Errorf("cannot read cni.conflist: %w", err)
-	}
-	return writeByRename(filepath.Join(confDir, filepath.Base(conflist)), text)
-}
-
 // writeByRename makes path hold text; false when it held it already. The temporary name has no ending that a runtime
 // would load.
 func writeByRename(path string, text []byte) (changed bool, err error) {

@@ -6,11 +6,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/enichain/enichain/chain/generation"
 )
 
 func TestInstallList(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "05-enichain.conflist"), filepath.Join(t.TempDir(), "net.d")
-	write(t, from, `{"name":"enichain"}`)
+	write(t, from, `{"name":"enichain","plugins":[{"type":"a"}]}`)
+	lists := generation.Store{Dir: filepath.Join(t.TempDir(), "lists"), ConfDir: to, Results: t.TempDir()}
+	byHand := filepath.Join(to, "05-enichain.conflist")
 	steps := []struct {
 		name    string
 		before  func()
@@ -18,12 +22,13 @@ func TestInstallList(t *testing.T) {
 	}{
 		{"the first time", func() {}, true},
 		{"again, nothing to do", func() {}, false},
-		{"a new list", func() { write(t, from, `{"name":"other"}`) }, true},
-		{"somebody removed it", func() { os.Remove(filepath.Join(to, "05-enichain.conflist")) }, true},
+		{"a new list", func() { write(t, from, `{"name":"enichain","plugins":[{"type":"b"}]}`) }, true},
+		{"somebody removed it", func() { os.Remove(byHand) }, true},
+		{"another was applied by hand", func() { write(t, byHand, `{"name":"enichain","plugins":[{"type":"c"}]}`) }, false},
 	}
 	for _, step := range steps {
 		step.before()
-		changed, err := installList(from, to)
+		_, changed, err := offer(t.Context(), lists, from)
 		if err != nil || changed != step.changed {
 			t.Fatalf("%s: changed %v, error %v; want %v", step.name, changed, err, step.changed)
 		}

@@ -30,6 +30,7 @@ type numbers struct {
 	notSent       *prometheus.CounterVec
 	listed        *prometheus.HistogramVec
 	leader        prometheus.Gauge
+	departed      *prometheus.CounterVec
 }
 
 var _ reconcile.Watch = (*numbers)(nil)
@@ -64,12 +65,14 @@ func newNumbers(d *daemon) *numbers {
 			"Calls that were not made: their turn did not come in time, or leadership was lost."), []string{"action"}),
 		listed: prometheus.NewHistogramVec(histogram("reconcile_duration_seconds", "Reading EC2's lists.",
 			[]float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60}), []string{"outcome"}),
+		departed: prometheus.NewCounterVec(counter("departed_stage_runs_total",
+			"DEL and GC of stages that were taken out of a list."), []string{"stage", "command", "result"}),
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "enichain", Name: "leader", Help: "1 while this reconciler leads."}),
 	}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		&gatherer{daemon: d})
 	if d.config.Has(RoleAgent) {
-		n.registry.MustRegister(n.stageDuration, n.stageErrors, n.lockWait, n.addWait, n.badLines)
+		n.registry.MustRegister(n.stageDuration, n.stageErrors, n.lockWait, n.addWait, n.badLines, n.departed)
 	}
 	if d.config.Has(RoleReconciler) {
 		n.registry.MustRegister(n.called, n.throttled, n.notSent, n.listed, n.leader)
@@ -108,6 +111,15 @@ func (n *numbers) Called(action reconcile.Action, code string, took time.Duratio
 	if class, _ := ec2.ClassOf(code, ""); class == reconcile.Throttled {
 		n.throttled.WithLabelValues(string(action)).Inc()
 	}
+}
+
+// Departed counts one run of a stage that was taken out of a list.
+func (n *numbers) Departed(stage, command string, err error) {
+	result := "ok"
+	if err != nil {
+		result = "error"
+	}
+	n.departed.WithLabelValues(stage, command, result).Inc()
 }
 
 // Listed counts a complete list.

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,6 +11,7 @@ import (
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 
+	"github.com/enichain/enichain/chain/generation"
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/agent"
 	"github.com/enichain/enichain/stages"
@@ -25,9 +22,11 @@ import (
 // restorer puts back what others took of the stages that keep something in nftables, for the attachments that live. What
 // each of them had stands in the runtime's cache of results. It serves one goroutine.
 type restorer struct {
-	folder string // the runtime's cached results
+	cache  *generation.Cache // the runtime's cached results
+	lists  generation.Store
 	stages []restoredStage
 	known  map[string]recalled // by file name
+	taken  map[string][]string // stages that pods live without, by the entry's key
 	said   string              // errors of the last look: one that stays is told once
 }
 
@@ -36,15 +35,14 @@ type restoredStage struct {
 	stages.Restorer
 }
 
-func newRestorer(folder string) *restorer {
-	return &restorer{folder: folder, known: map[string]recalled{}, stages: []restoredStage{
+func newRestorer(lists generation.Store) *restorer {
+	return &restorer{cache: generation.NewCache(lists.Results), lists: lists.Remembering(), known: map[string]recalled{}, stages: []restoredStage{
 		{"snat", &snat.Restorer{}}, {"portmap-compat", &portmapcompat.Restorer{}}}}
 }
 
 // recalled is one attachment's requests by stage, and the file they are from.
 type recalled struct {
-	at       time.Time
-	size     int64
+	entry    *generation.Entry
 	netns    string
 	wire     string // MAC of the host's end, where routed-veth made it
 	requests map[string]*stages.Request
@@ -93,12 +91,12 @@ func upLinks() (map[string]bool, error) {
 func (x *restorer) live(stage string, wires map[string]bool) []*stages.Request {
 	var files []string
 	for name, r := range x.known {
-		if r.requests[stage] != nil && isNetns(r.netns) && (r.wire == "" || wires[r.wire]) {
+		if r.requests[stage] != nil && !slices.Contains(x.taken[r.entry.Key()], stage) && isNetns(r.netns) && (r.wire == "" || wires[r.wire]) {
 			files = append(files, name)
 		}
 	}
 	slices.SortFunc(files, func(a, b string) int {
-		if order := x.known[b].at.Compare(x.known[a].at); order != 0 {
+		if order := x.known[b].entry.At.Compare(x.known[a].entry.At); order != 0 {
 			return order
 		}
 		return strings.Compare(a, b)
@@ -116,133 +114,58 @@ func isNetns(path string) bool {
 	return path != "" && unix.Statfs(path, &fs) == nil && fs.Type == unix.NSFS_MAGIC
 }
 
-// read takes over new and changed files of the folder and forgets those that are gone.
+// read takes over new and changed files of the cache and forgets those that are gone.
 func (x *restorer) read() error {
-	entries, err := os.ReadDir(x.folder)
-	if errors.Is(err, fs.ErrNotExist) {
-		entries, err = nil, nil
-	}
+	entries, err := x.cache.Read()
 	if err != nil {
-		return fmt.Errorf("cannot read the runtime's cached results: %w", err)
+		return err
 	}
-	there := map[string]bool{}
-	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || !info.Mode().IsRegular() {
-			continue // gone meanwhile: its pod ended
+	for name, e := range entries {
+		if was, ok := x.known[name]; !ok || was.entry != e {
+			r := x.recall(e)
+			r.entry = e
+			x.known[name] = r
 		}
-		there[e.Name()] = true
-		if was, ok := x.known[e.Name()]; ok && was.at.Equal(info.ModTime()) && was.size == info.Size() {
-			continue
-		}
-		text, err := os.ReadFile(filepath.Join(x.folder, e.Name()))
-		if err != nil {
-			continue
-		}
-		r := x.recall(text)
-		r.at, r.size = info.ModTime(), info.Size()
-		x.known[e.Name()] = r
 	}
 	for name := range x.known {
-		if !there[name] {
+		if entries[name] == nil {
 			delete(x.known, name)
 		}
 	}
-	return nil
-}
-
-// attachmentFile is libcni's form of a cached result, kind cniCacheV1.
-type attachmentFile struct {
-	Kind           string                     `json:"kind"`
-	ContainerID    string                     `json:"containerId"`
-	Config         []byte                     `json:"config"` // base64 of the list
-	IfName         string                     `json:"ifName"`
-	NetworkName    string                     `json:"networkName"`
-	Netns          string                     `json:"netns"`
-	CniArgs        [][2]string                `json:"cniArgs"`
-	CapabilityArgs map[string]json.RawMessage `json:"capabilityArgs"`
-	Result         json.RawMessage            `json:"result"`
+	x.taken, err = x.lists.Taken()
+	return err
 }
 
 // recall makes the requests of our stages in a cached result's list. Files that are no such thing have none: the folder
 // is the runtime's, and other networks' entries are in it as well.
-func (x *restorer) recall(text []byte) (r recalled) {
-	var f attachmentFile
-	if json.Unmarshal(text, &f) != nil || !strings.HasPrefix(f.Kind, "cniCache") {
+func (x *restorer) recall(e *generation.Entry) (r recalled) {
+	if !e.OK {
 		return r
 	}
-	var list struct {
-		Plugins []map[string]json.RawMessage `json:"plugins"`
-	}
-	if json.Unmarshal(f.Config, &list) != nil {
+	list, err := generation.ParseList(e.Cached.Config)
+	if err != nil {
 		return r
 	}
-	var result struct {
-		CNIVersion json.RawMessage `json:"cniVersion"`
-	}
-	if json.Unmarshal(f.Result, &result) != nil {
-		return r
-	}
-	a := stages.Attachment{Network: f.NetworkName, Container: f.ContainerID, IfName: f.IfName}
+	a := stages.Attachment(e.Cached.Attachment)
 	args := map[string]string{}
-	for _, pair := range f.CniArgs {
+	for _, pair := range e.Cached.Args {
 		args[pair[0]] = pair[1]
 	}
-	r = recalled{netns: f.Netns, requests: map[string]*stages.Request{}}
-	for _, plugin := range list.Plugins {
-		kind := word(plugin["type"])
-		if kind == "routed-veth" {
+	r = recalled{netns: e.Cached.Netns, requests: map[string]*stages.Request{}}
+	for _, plugin := range list.Stages {
+		if plugin.Type == "routed-veth" {
 			r.wire = agent.OwnerMAC(ipam.Attachment(a))
 		}
-		if !slices.ContainsFunc(x.stages, func(s restoredStage) bool { return s.name == kind }) {
+		if !slices.ContainsFunc(x.stages, func(s restoredStage) bool { return s.name == plugin.Type }) {
 			continue
 		}
-		config, err := f.configuration(plugin, result.CNIVersion)
+		config, err := e.Cached.Configuration(plugin.Config)
 		if err != nil {
 			continue
 		}
-		if request, err := stages.Recall(a, f.Netns, args, config); err == nil {
-			r.requests[kind] = request
+		if request, err := stages.Recall(a, e.Cached.Netns, args, config); err == nil {
+			r.requests[plugin.Type] = request
 		}
 	}
 	return r
-}
-
-// configuration is what a runtime sends a plugin of the list with CHECK (CNI specification, section 4). The version is
-// the result's.
-func (f *attachmentFile) configuration(plugin map[string]json.RawMessage, version json.RawMessage) ([]byte, error) {
-	name, err := json.Marshal(f.NetworkName)
-	if err != nil {
-		return nil, err
-	}
-	var capable map[string]bool
-	if raw, ok := plugin["capabilities"]; ok {
-		if err := json.Unmarshal(raw, &capable); err != nil {
-			return nil, err
-		}
-	}
-	supplied := map[string]json.RawMessage{}
-	for capability, value := range f.CapabilityArgs {
-		if capable[capability] {
-			supplied[capability] = value
-		}
-	}
-	whole := map[string]json.RawMessage{}
-	for key, value := range plugin {
-		if key != "capabilities" {
-			whole[key] = value
-		}
-	}
-	if len(supplied) > 0 {
-		if whole["runtimeConfig"], err = json.Marshal(supplied); err != nil {
-			return nil, err
-		}
-	}
-	whole["name"], whole["cniVersion"], whole["prevResult"] = name, version, f.Result
-	return json.Marshal(whole)
-}
-
-func word(raw json.RawMessage) (text string) {
-	_ = json.Unmarshal(raw, &text) // a type that is no string is no plugin of ours
-	return text
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/enichain/enichain/chain/generation"
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/agent"
 	"github.com/enichain/enichain/test/need"
@@ -58,7 +59,7 @@ func TestRecall(t *testing.T) {
 	for _, container := range []string{"old", "new", "gone", "file"} {
 		wires[agent.OwnerMAC(ipam.Attachment{Network: "enichain", Container: container, IfName: "eth0"})] = true
 	}
-	x := newRestorer(folder)
+	x := newRestorer(generation.Store{Dir: t.TempDir(), Results: folder})
 	for range 2 {
 		if err := x.read(); err != nil {
 			t.Fatal(err)

@@ -25,11 +25,15 @@ func (c Config) validate() Faults {
 	check(!c.Has(RoleReconciler) || c.Cluster != "", "cluster is empty, but the reconciler needs it: it is the tag by which it knows its own network interfaces")
 	for path, file := range map[string]string{
 		"pool.file": c.Pool.File, "pool.ledger": c.Pool.Ledger, "socket": c.Socket, "cni.confDir": c.CNI.ConfDir,
-		"cni.results": c.CNI.Results, "flight.file": c.Flight.File, "bus.store": c.Bus.Store,
+		"cni.results": c.CNI.Results, "cni.generations": c.CNI.Generations, "flight.file": c.Flight.File, "bus.store": c.Bus.Store,
 	} {
 		check(filepath.IsAbs(file), "%s is %q, but must be an absolute path", path, file)
 	}
 	check(c.CNI.Conflist == "" || filepath.IsAbs(c.CNI.Conflist), "cni.conflist is %q, but must be an absolute path or empty", c.CNI.Conflist)
+	for _, dir := range filepath.SplitList(c.CNI.BinDir) {
+		check(filepath.IsAbs(dir), "cni.binDir has %q, but must have absolute paths", dir)
+	}
+	check(c.CNI.BinDir != "", "cni.binDir is empty, but stages that were taken out of a list clean up from there")
 	within := func(path string, n, least, most int) {
 		check(n >= least && n <= most, "%s is %d, but must be %d..%d", path, n, least, most)
 	}
@@ -39,6 +43,7 @@ func (c Config) validate() Faults {
 		check(time.Duration(d) >= least && time.Duration(d) <= most, "%s is %s, but must be %s..%s", path, time.Duration(d), least, most)
 	}
 	lasts("kernel.repairDelay", c.Kernel.RepairDelay, time.Millisecond, 10*time.Second)
+	lasts("cni.grace", c.CNI.Grace, time.Second, time.Hour)
 	lasts("reconciler.resync", c.Reconciler.Resync, time.Second, time.Hour)
 	lasts("reconciler.cleanup.minAge", c.Reconciler.Cleanup.MinAge, time.Second, 24*time.Hour)
 	within("reconciler.cleanup.perRound", c.Reconciler.Cleanup.PerRound, 0, 1000)
