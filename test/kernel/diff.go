@@ -26,8 +26,13 @@ func (c Change) String() string {
 // A line that only moved among rules, nft or iptables goes and comes.
 func Diff(before, after State) []Change {
 	var all []Change
-	for _, name := range []string{Links, Addresses, Routes, Rules, Neighbours, NFT, IPTables, TC, Sysctls} {
-		all = append(all, difference(name, before.Of(name), after.Of(name))...)
+	for _, one := range before.Sections {
+		all = append(all, difference(one.Name, one.Lines, after.Of(one.Name))...)
+	}
+	for _, one := range after.Sections {
+		if !before.has(one.Name) {
+			all = append(all, difference(one.Name, nil, one.Lines)...)
+		}
 	}
 	return all
 }

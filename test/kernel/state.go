@@ -68,6 +68,10 @@ func (s State) Of(section string) []string {
 	return nil
 }
 
+func (s State) has(section string) bool {
+	return slices.ContainsFunc(s.Sections, func(one Section) bool { return one.Name == section })
+}
+
 // Text is the state as paragraphs with headings; empty sections are left out.
 func (s State) Text() string {
 	var b strings.Builder

@@ -135,7 +135,7 @@ conntrack -F 2>/dev/null || true
 
 // script runs a shell script in a namespace; the first line that fails ends it.
 func script(ctx context.Context, netns, text string) error {
-	return within(netns, func() error {
+	return Within(netns, func() error {
 		cmd := exec.CommandContext(ctx, "sh", "-eu")
 		cmd.Stdin = strings.NewReader(text)
 		if out, err := cmd.CombinedOutput(); err != nil {

@@ -25,7 +25,7 @@ func (n *Node) Pod(name string) (*Pod, error) {
 	}
 	p := &Pod{Place{Name: name, Netns: path}, n}
 	n.pods[name] = p
-	return p, within(path, func() error {
+	return p, Within(path, func() error {
 		lo, err := netlink.LinkByName("lo")
 		if err == nil {
 			err = netlink.LinkSetUp(lo)
@@ -78,8 +78,8 @@ func bind(path string) error {
 	return nil
 }
 
-// within runs work on a thread of its own in a namespace; "" is the node's. Sockets and processes that it makes stay.
-func within(netns string, work func() error) error {
+// Within runs work on a thread of its own in a namespace; "" is the node's. Sockets and processes that it makes stay.
+func Within(netns string, work func() error) error {
 	if netns == "" {
 		return work()
 	}

@@ -26,7 +26,7 @@ func (s *Server) Close() error { return s.closer.Close() }
 // Listen serves at an address of a place; protocol is "tcp" or "udp". Port 0 takes a free one.
 func (n *Node) Listen(ctx context.Context, p Place, protocol string, at netip.AddrPort) (*Server, error) {
 	s := &Server{}
-	err := within(p.Netns, func() error {
+	err := Within(p.Netns, func() error {
 		var config net.ListenConfig
 		switch protocol {
 		case "tcp":
@@ -96,7 +96,7 @@ func (n *Node) Dial(ctx context.Context, p Place, protocol string, to netip.Addr
 		source = netip.Addr{}
 	}
 	var c net.Conn
-	err := within(p.Netns, func() (err error) {
+	err := Within(p.Netns, func() (err error) {
 		d := net.Dialer{}
 		if from := netip.AddrPortFrom(source, 0); source.IsValid() && protocol == "tcp" {
 			d.LocalAddr = net.TCPAddrFromAddrPort(from)

@@ -1,0 +1,187 @@
+package try
+
+import (
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/enichain/enichain/chain/contract"
+	"github.com/enichain/enichain/test/node"
+)
+
+// vpcNetworks are where an address is the node's to receive: others the VPC does not know.
+var vpcNetworks = []netip.Prefix{netip.MustParsePrefix("10.110.0.0/16"), netip.MustParsePrefix("2001:db8:110::/48")}
+
+func fromVPC(a netip.Addr) bool { return vpcNetworks[0].Contains(a) || vpcNetworks[1].Contains(a) }
+
+// of is a place's address of the same family as a.
+func of(p node.Place, a netip.Addr) netip.Addr {
+	if a.Is6() {
+		return p.Addr6
+	}
+	return p.Addr
+}
+
+// protocols of hellos.
+var protocols = []string{"tcp", "udp"}
+
+// helloPort is where everybody but the pod's own service answers.
+const helloPort = 7777
+
+// flows sends hellos to the pod and from it, family by family.
+func (t *trial) flows(p *pod) {
+	for _, prefix := range p.addresses {
+		if a := prefix.Addr(); of(t.node.Self, a).IsValid() {
+			t.say("packets to and from %s", a)
+			t.inward(p, a)
+			t.outward(p, a)
+			t.hostPorts(p, a)
+		}
+	}
+}
+
+// serve answers in a place while work runs.
+func (t *trial) serve(p node.Place, protocol string, at netip.AddrPort, work func()) {
+	s, err := t.node.Listen(t.ctx, p, protocol, at)
+	if err != nil {
+		t.report.broken("%v", err)
+		return
+	}
+	defer s.Close()
+	work()
+}
+
+// inward are hellos to the pod's address.
+func (t *trial) inward(p *pod, a netip.Addr) {
+	routed := t.facts.facts[contract.Routed]
+	for _, protocol := range protocols {
+		to := netip.AddrPortFrom(a, helloPort)
+		t.serve(p.Place, protocol, to, func() {
+			t.hello(t.node.Self, p.Name, protocol, to, expect{promised: routed, who: p.Name})
+			if fromVPC(a) {
+				t.hello(t.node.Host, p.Name, protocol, to, expect{promised: routed, who: p.Name, saw: []netip.Addr{of(t.node.Host, a)}})
+			}
+		})
+	}
+}
+
+// outward are hellos from the pod: to the node, into the VPC, and out of it.
+func (t *trial) outward(p *pod, a netip.Addr) {
+	routed, masqueraded := t.facts.facts[contract.Routed], t.facts.facts[contract.Masquerade]
+	own, nodes := []netip.Addr{a}, []netip.Addr{of(t.node.Self, a)}
+	from := p.Place
+	if a.Is6() {
+		from.Addr6 = a
+	} else {
+		from.Addr = a
+	}
+	for _, protocol := range protocols {
+		for _, to := range []struct {
+			place node.Place
+			want  expect
+		}{
+			{t.node.Self, expect{promised: routed, saw: append(own, nodes...)}},
+			{t.node.Host, expect{promised: routed && fromVPC(a) || masqueraded && a.Is4(), saw: append(own, nodes...)}},
+			{t.node.Outside, t.outside(a, routed, masqueraded)},
+		} {
+			at := netip.AddrPortFrom(of(to.place, a), helloPort)
+			to.want.who = to.place.Name
+			t.serve(to.place, protocol, at, func() { t.hello(from, to.place.Name, protocol, at, to.want) })
+		}
+	}
+}
+
+// outside is what a host outside the VPC must see of a pod. IPv6 has no translation unless a plugin brings one.
+func (t *trial) outside(a netip.Addr, routed, masqueraded bool) expect {
+	switch nodes := of(t.node.Self, a); {
+	case masqueraded && a.Is4():
+		return expect{promised: true, saw: []netip.Addr{nodes}}
+	case routed && fromVPC(a):
+		return expect{promised: true, saw: []netip.Addr{a, nodes}}
+	}
+	return expect{}
+}
+
+// hostPorts are hellos to the node's ports that lead to the pod: from outside, from the VPC, from the node and from
+// the pod itself.
+func (t *trial) hostPorts(p *pod, a netip.Addr) {
+	if !t.facts.facts[contract.HostPorts] {
+		return
+	}
+	for _, port := range p.ports {
+		if port.Protocol != "tcp" && port.Protocol != "udp" {
+			continue
+		}
+		name := fmt.Sprintf("%s by node:%d", p.Name, port.Host)
+		to := netip.AddrPortFrom(of(t.node.Self, a), uint16(port.Host))
+		t.serve(p.Place, port.Protocol, netip.AddrPortFrom(a, uint16(port.Container)), func() {
+			for _, from := range []node.Place{t.node.Outside, t.node.Host, t.node.Self, p.Place} {
+				t.hello(from, name, port.Protocol, to, expect{promised: true, who: p.Name})
+			}
+		})
+	}
+}
+
+// between are hellos between two pods.
+func (t *trial) between(a, b *pod) {
+	for _, pair := range [][2]*pod{{a, b}, {b, a}} {
+		for _, to := range pair[1].addresses {
+			at := netip.AddrPortFrom(to.Addr(), helloPort)
+			t.serve(pair[1].Place, "tcp", at, func() {
+				t.hello(pair[0].Place, pair[1].Name, "tcp", at, expect{promised: t.facts.facts[contract.Routed], who: pair[1].Name})
+			})
+		}
+	}
+}
+
+// reach says hello to a pod again, after something happened that was not to disturb it.
+func (t *trial) reach(p *pod, when string) {
+	for _, prefix := range p.addresses {
+		at := netip.AddrPortFrom(prefix.Addr(), helloPort)
+		if !of(t.node.Self, prefix.Addr()).IsValid() {
+			continue
+		}
+		t.serve(p.Place, "tcp", at, func() {
+			t.hello(t.node.Self, p.Name+" "+when, "tcp", at, expect{promised: t.facts.facts[contract.Routed], who: p.Name})
+		})
+	}
+}
+
+// expect is what a hello must find.
+type expect struct {
+	promised bool
+	who      string
+	saw      []netip.Addr // any of these; nil: anything
+}
+
+// hello says hello, files the answer, and judges it if it was promised.
+func (t *trial) hello(from node.Place, to, protocol string, at netip.AddrPort, want expect) {
+	began := time.Now()
+	answer, err := t.node.Dial(t.ctx, from, protocol, at)
+	f := Flow{From: from.Name, To: to, Protocol: protocol, Address: at, Who: answer.Who, Saw: answer.Saw, Took: time.Since(began), Promised: want.promised}
+	if err != nil {
+		f.Err = err.Error()
+	}
+	t.report.Flows = append(t.report.Flows, f)
+	if !want.promised {
+		return
+	}
+	what := fmt.Sprintf("%s → %s (%s %s)", from.Name, to, protocol, at)
+	switch {
+	case err != nil:
+		t.report.broken("%s: no answer", what)
+	case answer.Who != want.who:
+		t.report.broken("%s: %s answers", what, answer.Who)
+	case want.saw != nil && !contains(want.saw, answer.Saw):
+		t.report.broken("%s: it sees %s as its source, want %s", what, answer.Saw, want.saw[0])
+	}
+}
+
+func contains(all []netip.Addr, a netip.Addr) bool {
+	for _, one := range all {
+		if one == a {
+			return true
+		}
+	}
+	return false
+}

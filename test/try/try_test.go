@@ -1,0 +1,71 @@
+package try
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/enichain/enichain/chain"
+	"github.com/enichain/enichain/test/need"
+	"github.com/enichain/enichain/test/node"
+)
+
+func TestMain(m *testing.M) {
+	if err := node.Enter(); err != nil && !errors.Is(err, node.ErrRefused) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+var made *node.Node
+
+// begin is the node of all tests, and where the plugins lie.
+func begin(t *testing.T) (n *node.Node, bin string) {
+	t.Helper()
+	need.NetAdmin(t)
+	need.Tool(t, "nft", "nftables")
+	need.Tool(t, "iptables", "iptables")
+	bin, err := filepath.Abs("../../bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(bin, "eni-ipam")); err != nil {
+		t.Fatalf("%v: run make build first", err)
+	}
+	if made == nil {
+		if made, err = node.New(context.Background(), node.Options{IPv6: true}); err != nil {
+			t.Fatal(err)
+		}
+	} else if err := made.Reset(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return made, bin
+}
+
+func TestShippedLists(t *testing.T) {
+	files, err := filepath.Glob("../../conflists/*.conflist")
+	if err != nil || len(files) < 5 {
+		t.Fatalf("found %d lists: %v", len(files), err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			n, bin := begin(t)
+			l, problems := chain.Load(file)
+			if l == nil {
+				t.Fatal(problems)
+			}
+			r, err := Run(t.Context(), n, l, Options{Path: []string{bin}, Effects: os.Getenv("E") != "", Kill: 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, b := range r.Broken {
+				t.Errorf("%s", b)
+			}
+			t.Logf("took %v: %d steps %d flows; notes %v", r.Took, len(r.Steps), len(r.Flows), r.Notes)
+		})
+	}
+}
