@@ -7,12 +7,8 @@ import (
 	"net/netip"
 	"strings"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/enichain/enichain/stages"
-	"github.com/enichain/enichain/stages/internal/conntrack"
 	"github.com/enichain/enichain/stages/internal/link"
-	"github.com/enichain/enichain/stages/internal/nfnl"
 	"github.com/enichain/enichain/stages/internal/nft"
 	"github.com/enichain/enichain/stages/internal/numbers"
 )
@@ -98,8 +94,7 @@ func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want)
 		case have.Comment == w.Comment && bytes.Equal(have.Data, w.Data):
 			continue
 		case w.port != nil && have.Comment != w.Comment && c.HostPortConflict == reject:
-			return stages.Errorf(stages.PortTaken, "host port %s for %s: %s holds it and leads it to %s; end that one, choose "+
-				`another port, or set hostPortConflict to "lastWins"`, w.port, r.Attachment, have.Comment, target(have.Data))
+			return portTaken(*w.port, r, have.Comment, target(have.Data))
 		default:
 			b.Delete(w.set, have)
 		}
@@ -108,17 +103,11 @@ func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want)
 	return nil
 }
 
-// held is an element somebody has.
-type held struct {
-	set string
-	nft.Element
-}
-
-// release takes out the elements that drop chooses by their owners, and says which. Where there are none it reads and
-// deletes nothing: closing the socket after a deletion waits 5 to 10 ms. With table, the table goes with its last
-// element.
-func (k kernel) release(drop func(owner string) bool, table bool) ([]held, error) {
-	var gone []held
+// release takes out the elements that drop chooses by their owners, and says which ports led where. Where there are none
+// it reads and deletes nothing: closing the socket after a deletion waits 5 to 10 ms. With table, the table goes with its
+// last element.
+func (k kernel) release(drop func(owner string) bool, table bool) ([]lead, error) {
+	var gone []lead
 	err := k.nft.Transact(numbers.TablePortmap, func(b *nft.Batch) error {
 		gone = nil
 		sets, err := k.nft.Sets(numbers.TablePortmap)
@@ -138,7 +127,9 @@ func (k kernel) release(drop func(owner string) bool, table bool) ([]held, error
 					left++
 					continue
 				}
-				gone = append(gone, held{set, e})
+				if l, ok := leadOf(set, e); ok {
+					gone = append(gone, l)
+				}
 				b.Delete(set, e)
 			}
 		}
@@ -160,34 +151,19 @@ func target(data []byte) netip.AddrPort {
 	return netip.AddrPortFrom(a, uint16(data[n])<<8|uint16(data[n+1]))
 }
 
-// udpPort reads the host's side of an element of a map of ports; ok is false for anything but a UDP port. The address
-// is invalid where every local one is meant.
-func (h held) udpPort() (host netip.AddrPort, ok bool) {
-	key := h.Key
+// leadOf reads an element of a map of ports; ok is false for one of another set.
+func leadOf(set string, e nft.Element) (l lead, ok bool) {
+	key := e.Key
 	var a netip.Addr
 	switch {
-	case strings.HasPrefix(h.set, setAddrPorts) && len(key) > 8:
+	case strings.HasPrefix(set, setAddrPorts) && len(key) > 8:
 		a, _ = netip.AddrFromSlice(key[:len(key)-8])
 		key = key[len(key)-8:]
-	case strings.HasPrefix(h.set, setPorts) && len(key) == 8:
+	case strings.HasPrefix(set, setPorts) && len(key) == 8:
 	default:
-		return host, false
+		return l, false
 	}
-	return netip.AddrPortFrom(a, uint16(key[4])<<8|uint16(key[5])), key[0] == unix.IPPROTO_UDP
-}
-
-// forgetFlows drops the tracked UDP flows to a host port that match chooses: their senders go on with the old
-// translation otherwise.
-func forgetFlows(host netip.AddrPort, match func(conntrack.Flow) bool) error {
-	c, err := nfnl.Open()
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	_, err = conntrack.Flush(c, unix.IPPROTO_UDP, host.Port(), func(f conntrack.Flow) bool {
-		return (!host.Addr().IsValid() || f.To.Addr() == host.Addr()) && match(f)
-	})
-	return err
+	return lead{proto: key[0], host: netip.AddrPortFrom(a, uint16(key[4])<<8|uint16(key[5])), pod: target(e.Data)}, true
 }
 
 // localnet is the setting that lets 127.0.0.1 leave by the container's link, "" where nothing routes to it.

@@ -36,13 +36,11 @@ func (m mapping) String() string {
 	if m.host.Addr().IsValid() {
 		port = m.host.String()
 	}
-	for name, number := range protocols {
-		if number == m.proto {
-			return port + "/" + name
-		}
-	}
-	return port
+	return port + "/" + m.protocol()
 }
+
+// protocol is tcp, udp or sctp.
+func (m mapping) protocol() string { return protocolName(m.proto) }
 
 // key is what two mappings of one container cannot share.
 func (m mapping) key() string {
@@ -123,9 +121,9 @@ func (g given) check() (m mapping, faults []string) {
 }
 
 // targets are the container's addresses that ports lead to: the first of each family that belongs to no interface, or
-// to the container's interface (upstream's rule).
-func targets(r *stages.Request) []netip.Addr {
-	var all []netip.Addr
+// to the container's interface (upstream's rule). Their lengths are those of prevResult.
+func targets(r *stages.Request) []netip.Prefix {
+	var all []netip.Prefix
 	seen := map[nft.Family]bool{}
 	for _, ip := range r.Prev.IPs {
 		if n := ip.Interface; n != nil && *n >= 0 && *n < len(r.Prev.Interfaces) {
@@ -137,7 +135,8 @@ func targets(r *stages.Request) []netip.Addr {
 		a, ok := netip.AddrFromSlice(ip.Address.IP)
 		if f := nft.FamilyOf(a); ok && !seen[f] {
 			seen[f] = true
-			all = append(all, a.Unmap())
+			bits, _ := ip.Address.Mask.Size()
+			all = append(all, netip.PrefixFrom(a.Unmap(), bits))
 		}
 	}
 	return all
@@ -160,10 +159,11 @@ func (w want) String() string {
 
 // elements are all that one container needs: its ports, the pairs of addresses to masquerade, and that it is one of
 // those with ports.
-func (c config) elements(attachment stages.Attachment, ports []mapping, pod []netip.Addr) []want {
+func (c config) elements(attachment stages.Attachment, ports []mapping, pod []netip.Prefix) []want {
 	owner := owner(attachment)
 	var all []want // the ports first: what CHECK misses first is what a person knows
-	for _, a := range pod {
+	for _, p := range pod {
+		a := p.Addr()
 		f, mapped := nft.FamilyOf(a), false
 		for _, m := range ports {
 			if !m.forFamily(f) {

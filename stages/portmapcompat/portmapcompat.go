@@ -1,6 +1,7 @@
 // Package portmapcompat is the stage "a way in": ports of the node lead to a pod. It takes upstream portmap's
-// configuration as it is and keeps its own table of maps, so that a thousand ports cost a packet what one does.
-// Every element names its owner; what a container has is found by that alone, so DEL needs nothing but the container.
+// configuration as it is. In nftables it keeps its own table of maps, so that a thousand ports cost a packet what one
+// does, and every element names its owner; in iptables it makes upstream's chains. What a container has is found by its
+// owner alone, so DEL needs nothing but the container.
 package portmapcompat
 
 import (
@@ -10,12 +11,10 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-
-	"golang.org/x/sys/unix"
+	"time"
 
 	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/stages"
-	"github.com/enichain/enichain/stages/internal/conntrack"
 	"github.com/enichain/enichain/stages/internal/link"
 	"github.com/enichain/enichain/stages/internal/nft"
 	"github.com/enichain/enichain/stages/internal/numbers"
@@ -36,8 +35,8 @@ func (Stage) Contract() contract.Contract { return declaration() }
 type call struct {
 	config
 	ports []mapping
-	pod   []netip.Addr
-	wants []want
+	pod   []netip.Prefix
+	wants []want // of the backend nftables
 }
 
 // read checks all of a request before anything is touched.
@@ -72,7 +71,21 @@ func both(a, b error) error {
 	return errors.Join(a, b)
 }
 
-// Add opens the ports in one transaction, so a failed Add leaves none of them.
+// on is the backend for this call: the configuration's; or iptables, where the configuration leaves the choice and the
+// kernel has no nf_tables to choose.
+func (c config) on(k kernel) (string, error) {
+	backend := c.backend()
+	if c.Backend != "" || backend == iptables || len(c.ConditionsV4)+len(c.ConditionsV6) > 0 {
+		return backend, nil
+	}
+	_, err := k.nft.Generation()
+	if unsupported(err) {
+		return iptables, nil
+	}
+	return nftables, err
+}
+
+// Add opens the ports, in nftables by one transaction, in iptables by one for each family; a failed Add leaves none.
 func (Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, error) {
 	c, err := read(r)
 	if err != nil {
@@ -81,23 +94,36 @@ func (Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, error)
 	if len(c.wants) == 0 {
 		return r.Prev, nil
 	}
-	k, err := openKernel()
-	if err != nil {
-		return nil, kernelError(r, err)
-	}
-	defer k.close()
-	setting, err := c.localnet()
-	if err == nil && setting != "" {
-		err = link.EnsureSysctl(setting, "1")
-	}
-	if err == nil {
-		err = k.claim(ctx, c.config, r, c.wants)
-	}
-	if err != nil {
+	if err := c.add(ctx, r); err != nil {
 		return nil, kernelError(r, err)
 	}
 	c.forgetOldFlows(r)
 	return r.Prev, nil
+}
+
+func (c call) add(ctx context.Context, r *stages.Request) error {
+	k, err := openKernel()
+	if err != nil {
+		return err
+	}
+	defer k.close()
+	on, err := c.on(k)
+	if err != nil {
+		return err
+	}
+	setting, err := c.localnet()
+	if err == nil && setting != "" {
+		err = link.EnsureSysctl(setting, "1")
+	}
+	if err != nil {
+		return err
+	}
+	if on == nftables {
+		return k.claim(ctx, c.config, r, c.wants)
+	}
+	n := openNAT()
+	defer n.close()
+	return n.add(ctx, c, r)
 }
 
 // localnet is the setting that the ports need for 127.0.0.1; "" when they need none.
@@ -106,51 +132,57 @@ func (c call) localnet() (string, error) {
 		return "", nil
 	}
 	for _, a := range c.pod {
-		if a.Is4() {
-			return localnet(a)
+		if a.Addr().Is4() {
+			return localnet(a.Addr())
 		}
 	}
 	return "", nil
 }
 
-// forgetOldFlows lets UDP senders of before reach the new container. The ports are open either way, so a failure is
-// told and no more.
-func (c call) forgetOldFlows(r *stages.Request) {
-	for _, m := range c.ports {
-		if m.proto != unix.IPPROTO_UDP {
-			continue
-		}
-		err := forgetFlows(m.host, func(f conntrack.Flow) bool {
-			for _, a := range c.pod {
-				if nft.FamilyOf(a) == nft.FamilyOf(f.From) {
-					return m.forFamily(nft.FamilyOf(a)) && f.From != a
-				}
-			}
-			return false
-		})
-		if err != nil {
-			fmt.Fprintf(os.Stderr, "portmap-compat: ADD: %s: %v; senders to host port %s may reach the container before\n",
-				r.Attachment, err, m)
-		}
-	}
-}
-
-// Check compares every element, the rules and the setting with what Add made.
-func (Stage) Check(_ context.Context, r *stages.Request) error {
+// Check compares all that Add made with what is there: targets, owners, the rules that lead to them, and the setting.
+func (Stage) Check(ctx context.Context, r *stages.Request) error {
 	c, err := read(r)
 	if err != nil || len(c.wants) == 0 {
 		return err
 	}
-	k, err := openKernel()
-	if err != nil {
-		return kernelError(r, err)
-	}
-	defer k.close()
-	drift, err := k.nft.Steady(func() (string, error) { return k.drift(c) })
+	drift, err := c.check(ctx, r)
 	if err == nil && drift != "" {
 		err = stages.Errorf(stages.Drift, "%s: %s", r.Attachment, drift)
 	}
 	return kernelError(r, err)
+}
+
+func (c call) check(ctx context.Context, r *stages.Request) (drift string, err error) {
+	k, err := openKernel()
+	if err != nil {
+		return "", err
+	}
+	defer k.close()
+	on, err := c.on(k)
+	switch {
+	case err != nil:
+	case on == nftables:
+		drift, err = k.nft.Steady(func() (string, error) { return k.drift(c) })
+		if drift != "" {
+			drift += "; see nft list table inet " + numbers.TablePortmap
+		}
+	default:
+		n := openNAT()
+		defer n.close()
+		drift, err = n.check(ctx, c, r)
+	}
+	if drift != "" || err != nil {
+		return drift, err
+	}
+	setting, err := c.localnet()
+	if err != nil || setting == "" {
+		return "", err
+	}
+	is, err := link.Sysctl(setting)
+	if err == nil && is != "1" {
+		return setting + " is " + is + ", not 1; see sysctl " + setting, nil
+	}
+	return "", err
 }
 
 func (k kernel) drift(c call) (string, error) {
@@ -178,38 +210,49 @@ func (k kernel) drift(c call) (string, error) {
 			return drift, err
 		}
 	}
-	setting, err := c.localnet()
-	if err != nil || setting == "" {
-		return "", err
-	}
-	is, err := link.Sysctl(setting)
-	if err == nil && is != "1" {
-		return setting + " is " + is + ", not 1", nil
-	}
-	return "", err
+	return "", nil
 }
 
 // Del closes the container's ports, found by their owner: it needs neither prevResult nor namespace nor the runtime's
-// list, and a port that another container took over stays with that one.
-func (Stage) Del(_ context.Context, r *stages.Request) error {
+// list, and a port that another container took over stays with that one. Both backends are looked at, whatever the
+// configuration says by now, and so is what upstream's portmap made for the container. Nothing there costs a handful of
+// questions to the kernel, and no process.
+func (Stage) Del(ctx context.Context, r *stages.Request) error {
+	gone, err := ended(r)
+	n := openNAT()
+	defer n.close()
+	var asked *call
+	if c, err := read(r); err == nil && len(c.wants) > 0 {
+		asked = &c
+	}
+	more, natErr := n.end(ctx, r, asked)
+	err = errors.Join(err, natErr, n.endUpstream(r))
+	forget(r, append(gone, more...))
+	return kernelError(r, err)
+}
+
+// ended is the nftables part of Del.
+func ended(r *stages.Request) ([]lead, error) {
 	k, err := openKernel()
 	if err != nil {
-		return kernelError(r, err)
+		return nil, err
 	}
 	defer k.close()
 	_, err = k.nft.Element(numbers.TablePortmap, setPods, podsKey(r.Attachment))
-	if errors.Is(err, nft.ErrNotExist) {
-		return nil
+	if errors.Is(err, nft.ErrNotExist) || unsupported(err) {
+		return nil, nil
 	} else if err != nil {
-		return kernelError(r, err)
+		return nil, err
 	}
 	mine := owner(r.Attachment)
-	return k.releasing(r, func(comment string) bool { return comment == mine }, false)
+	return k.release(func(comment string) bool { return comment == mine }, false)
 }
 
-// GC closes the ports of this network's attachments that are gone.
-func (Stage) GC(_ context.Context, r *stages.Request) error {
+// GC closes the ports of this network's attachments that are gone, in both backends.
+func (Stage) GC(ctx context.Context, r *stages.Request) error {
 	if r.Valid == nil {
+		fmt.Fprintf(os.Stderr, "portmap-compat: GC: network %s: the runtime gave no cni.dev/valid-attachments, so nothing is "+
+			"taken for stale\n", r.Network)
 		return nil
 	}
 	valid := map[string]bool{}
@@ -221,44 +264,52 @@ func (Stage) GC(_ context.Context, r *stages.Request) error {
 		return kernelError(r, err)
 	}
 	defer k.close()
-	return k.releasing(r, func(comment string) bool { return nft.Owned(comment, r.Network) && !valid[comment] }, true)
+	gone, err := k.release(func(comment string) bool { return nft.Owned(comment, r.Network) && !valid[comment] }, true)
+	if unsupported(err) {
+		err = nil
+	}
+	n := openNAT()
+	defer n.close()
+	more, natErr := n.collect(ctx, r)
+	forget(r, append(gone, more...))
+	return kernelError(r, errors.Join(err, natErr))
 }
 
-// releasing is release, and then the tracked flows of the ports that went.
-func (k kernel) releasing(r *stages.Request, drop func(string) bool, table bool) error {
-	gone, err := k.release(drop, table)
-	if err != nil {
-		return kernelError(r, err)
-	}
-	for _, h := range gone {
-		host, udp := h.udpPort()
-		if !udp {
-			continue
-		}
-		old := target(h.Data).Addr()
-		if err := forgetFlows(host, func(f conntrack.Flow) bool { return f.From == old }); err != nil {
-			fmt.Fprintf(os.Stderr, "portmap-compat: %s: %s: %v; they end by themselves\n", r.Command, r.Attachment, err)
-		}
-	}
-	return nil
-}
+// statusWait is how long Status waits for iptables; the caller's own deadline does not reach a stage.
+const statusWait = 800 * time.Millisecond
 
-// Status asks nf_tables for a sign of life.
-func (Stage) Status(_ context.Context, r *stages.Request) error {
+// Status asks the backend for a sign of life.
+func (Stage) Status(ctx context.Context, r *stages.Request) error {
 	c := defaults()
 	if err := r.Decode(&c); err != nil {
 		return err
-	}
-	if c.suffix() != "" {
-		if _, err := nftProgram(); err != nil {
-			return unavailable(err)
-		}
 	}
 	k, err := openKernel()
 	if err != nil {
 		return unavailable(err)
 	}
 	defer k.close()
+	on, err := c.on(k)
+	if err != nil {
+		return unavailable(err)
+	}
+	if on == iptables {
+		ctx, stop := context.WithTimeout(ctx, statusWait)
+		defer stop()
+		four := usable(ctx, nft.IPv4)
+		if four == nil {
+			return nil
+		}
+		if six := usable(ctx, nft.IPv6); six != nil {
+			return unavailable(errors.Join(four, six))
+		}
+		return nil
+	}
+	if c.suffix() != "" {
+		if _, err := nftProgram(); err != nil {
+			return unavailable(err)
+		}
+	}
 	if _, err := k.nft.Generation(); err != nil {
 		return unavailable(err)
 	}

@@ -444,12 +444,22 @@ func TestRefusals(t *testing.T) {
 		name, config, ports string
 		want                []string
 	}{
-		{"iptables", `,"backend":"iptables"`, web, []string{`backend: "iptables" is not there yet`, `"type": "portmap"`}},
-		{"another backend", `,"backend":"ebpf"`, web, []string{`backend: want "nftables", got "ebpf"`}},
+		{"another backend", `,"backend":"ebpf"`, web, []string{`backend: want "nftables" or "iptables", got "ebpf"`}},
 		{"mark bit", `,"markMasqBit":32`, web, []string{"markMasqBit: want 0 to 31, got 32"}},
-		{"set-mark chain", `,"externalSetMarkChain":"KUBE-MARK-MASQ"`, web, []string{"externalSetMarkChain: is for the backend iptables"}},
+		{"set-mark chain", `,"backend":"nftables","externalSetMarkChain":"KUBE-MARK-MASQ"`, web,
+			[]string{"externalSetMarkChain: is for the backend iptables"}},
+		{"set-mark chain's name", `,"externalSetMarkChain":"-j X"`, web, []string{`externalSetMarkChain: want the name of a chain`, `"-j X"`}},
 		{"both", `,"externalSetMarkChain":"X","markMasqBit":13`, web, []string{"cannot be given together with markMasqBit"}},
-		{"iptables' conditions", `,"conditionsV4":["-s","10.0.0.0/8"]`, web, []string{`conditionsV4[0]: "-s" is iptables' language`}},
+		{"iptables' conditions", `,"backend":"nftables","conditionsV4":["-s","10.0.0.0/8"]`, web,
+			[]string{`conditionsV4[0]: "-s" is iptables' language`}},
+		{"nft's conditions", `,"backend":"iptables","conditionsV6":["ip6","saddr","fd00::/8"]`, web,
+			[]string{`conditionsV6[0]: "ip6" is nft's language`}},
+		{"both languages", `,"conditionsV4":["!","-s","10.0.0.0/8"],"conditionsV6":["ip6","saddr","fd00::/8"]`, web,
+			[]string{`conditionsV6[0]: "ip6" is nft's language`}},
+		{"a target", `,"conditionsV4":["-s","10.0.0.0/8","-j","ACCEPT"]`, web, []string{`conditionsV4[2]: "-j" is no match`}},
+		{"a table", `,"conditionsV4":["--table=filter"]`, web, []string{`conditionsV4[0]: "--table=filter" is no match`}},
+		{"two lines", `,"conditionsV4":["-s","10.0.0.0/8\n-F"]`, web, []string{"conditionsV4[1]", "control characters"}},
+		{"an empty word", `,"conditionsV4":["-s",""]`, web, []string{"conditionsV4[1]: is empty"}},
 		{"a statement", `,"conditionsV6":["accept;","flush","ruleset"]`, web, []string{"conditionsV6[0]", "not a statement"}},
 		{"conflict", `,"hostPortConflict":"firstWins"`, web, []string{`hostPortConflict: want "lastWins" or "reject"`}},
 		{"unknown key", `,"masqall":true`, web, []string{`masqall: unknown key, did you mean "masqAll"?`}},
@@ -518,7 +528,7 @@ func TestAsRuntimesSendIt(t *testing.T) {
 func TestStatus(t *testing.T) {
 	w := newWorld(t)
 	w.must(Stage{}.Status, request("a", "", ""))
-	if err := w.do(Stage{}.Status, request("a", `,"backend":"iptables"`, "")); err == nil || !strings.HasPrefix(err.Error(), "CONFIG") {
+	if err := w.do(Stage{}.Status, request("a", `,"backend":"ebpf"`, "")); err == nil || !strings.HasPrefix(err.Error(), "CONFIG") {
 		t.Errorf("Status = %v", err)
 	}
 }

@@ -37,40 +37,120 @@ const (
 	protoDstPort = 3
 
 	filterOriginal = 1 // CTA_FILTER_ORIG_FLAGS
-	// CTA_FILTER_FLAG(CTA_PROTO_NUM) and (CTA_PROTO_DST_PORT)
+	filterReply    = 2 // CTA_FILTER_REPLY_FLAGS
+	// CTA_FILTER_FLAG(CTA_IP_SRC), (CTA_PROTO_NUM) and (CTA_PROTO_DST_PORT)
+	filterSrc     = 1 << 0
 	filterProto   = 1 << 3
 	filterDstPort = 1 << 5
 )
 
 // Flow is one tracked connection, as far as anybody here looks.
 type Flow struct {
-	To   netip.AddrPort // where it was opened to
-	From netip.Addr     // who answers: behind a DNAT, the new destination
+	Proto uint8          // 6 is TCP, 17 UDP, 132 SCTP
+	To    netip.AddrPort // where it was opened to
+	From  netip.Addr     // who answers: behind a DNAT, the new destination
 }
 
 // Flush forgets the flows of one protocol (17 is UDP) that were opened to port and that match chooses. It returns how
-// many. Kernels since 5.8 look for the port themselves; with older ones all flows are read.
+// many.
+//
+// No flow can be named without its sender's address and port, so the kernel has to walk its table, once per family: 2 ms
+// for an empty one of 262,144 places, 25 ms with 200,000 flows in it (2026-11, kernel 6.18), against 400 ms where every
+// flow is handed over, as kernels before 5.8 do it, which know no filter. A deletion by filter would save handing over
+// those that match, but older kernels take it for one of everything.
 func Flush(c *nfnl.Conn, proto uint8, port uint16, match func(Flow) bool) (int, error) {
 	var errs []error
 	count := 0
 	for _, family := range []uint8{unix.AF_INET, unix.AF_INET6} {
-		found, err := list(c, family, proto, port, true)
-		if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
-			found, err = list(c, family, proto, port, false)
-		}
+		n, err := flushPort(c, family, proto, port, match)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("cannot list the flows to port %d: %w", port, err))
+			errs = append(errs, err)
+		}
+		count += n
+	}
+	return count, errors.Join(errs...)
+}
+
+func flushPort(c *nfnl.Conn, family, proto uint8, port uint16, match func(Flow) bool) (int, error) {
+	var numbers, tuple nfnl.Attrs
+	numbers.Uint8(protoNumber, proto)
+	numbers.Uint16(protoDstPort, port)
+	tuple.Nest(tupleProto|unix.NLA_F_NESTED, numbers)
+	only := filtered(attrOriginal, tuple, filterOriginal, filterProto|filterDstPort)
+	count, err := flush(c, family, only, func(f Flow) bool { return f.Proto == proto && f.To.Port() == port && match(f) })
+	if err != nil {
+		return count, fmt.Errorf("cannot forget the flows to port %d: %w", port, err)
+	}
+	return count, nil
+}
+
+// Port is one of a protocol: 6 is TCP, 17 UDP, 132 SCTP.
+type Port struct {
+	Proto  uint8
+	Number uint16
+}
+
+// FlushAnswered forgets the flows that were opened to one of the ports, that one address answers, and that match chooses:
+// behind a DNAT, those that came by a container's ports. It returns how many.
+//
+// For IPv4 that is one walk, whatever the number of ports. For IPv6 it is one for each: kernels up to 6.18 at least
+// compare the addresses of a filter the wrong way round there, and hand over all flows but those that were asked for.
+func FlushAnswered(c *nfnl.Conn, from netip.Addr, ports []Port, match func(Flow) bool) (int, error) {
+	chosen := func(f Flow) bool {
+		return f.From == from && slices.Contains(ports, Port{f.Proto, f.To.Port()}) && match(f)
+	}
+	if from.Is4() {
+		var address, tuple nfnl.Attrs
+		address.Bytes(ipV4Src, from.AsSlice())
+		tuple.Nest(tupleIP|unix.NLA_F_NESTED, address)
+		count, err := flush(c, unix.AF_INET, filtered(attrReply, tuple, filterReply, filterSrc), chosen)
+		if err != nil {
+			return count, fmt.Errorf("cannot forget the flows that %s answers: %w", from, err)
+		}
+		return count, nil
+	}
+	var errs []error
+	count := 0
+	for i, p := range ports {
+		if slices.Contains(ports[:i], p) {
 			continue
 		}
-		for _, f := range found {
-			if !match(f.Flow) {
-				continue
-			}
-			err := forget(c, family, f)
-			if err != nil && !errors.Is(err, unix.ENOENT) {
-				errs = append(errs, fmt.Errorf("cannot forget the flow to %s: %w", f.To, err))
-				continue
-			}
+		n, err := flushPort(c, unix.AF_INET6, p.Proto, p.Number, chosen)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		count += n
+	}
+	return count, errors.Join(errs...)
+}
+
+// filtered asks the kernel to compare a part of one direction's tuple itself.
+func filtered(direction uint16, tuple nfnl.Attrs, filterDirection uint16, parts uint32) nfnl.Attrs {
+	var all, filter nfnl.Attrs
+	all.Nest(direction|unix.NLA_F_NESTED, tuple)
+	filter.Bytes(filterDirection, binary.NativeEndian.AppendUint32(nil, parts))
+	all.Nest(attrFilter|unix.NLA_F_NESTED, filter)
+	return all
+}
+
+// flush forgets the flows of a family that match chooses, among those that the kernel hands over for only; without
+// filters, it hands over all.
+func flush(c *nfnl.Conn, family uint8, only nfnl.Attrs, match func(Flow) bool) (int, error) {
+	found, err := list(c, family, only, match)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP) {
+		found, err = list(c, family, nil, match)
+	}
+	if err != nil {
+		return 0, err
+	}
+	count := 0
+	var errs []error
+	for _, f := range found {
+		switch err := forget(c, family, f); {
+		case errors.Is(err, unix.ENOENT):
+		case err != nil:
+			errs = append(errs, fmt.Errorf("the flow to %s: %w", f.To, err))
+		default:
 			count++
 		}
 	}
@@ -90,7 +170,7 @@ func ForgetAddresses(c *nfnl.Conn, addresses []netip.Addr) (int, error) {
 		var found []entry
 		m := nfnl.Message{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | msgGet, Flags: unix.NLM_F_DUMP, Family: family}
 		err := c.Request(m, func(a nfnl.Answer) error {
-			e, _, err := parse(a.Attrs)
+			e, err := parse(a.Attrs)
 			if err == nil && (gone(e.by) || gone(e.To.Addr()) || gone(e.From)) {
 				found = append(found, e)
 			}
@@ -123,21 +203,12 @@ type entry struct {
 	identity nfnl.Attrs // what a deletion must name: tuple, zone and id
 }
 
-func list(c *nfnl.Conn, family, proto uint8, port uint16, filtered bool) ([]entry, error) {
-	m := nfnl.Message{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | msgGet, Flags: unix.NLM_F_DUMP, Family: family}
-	if filtered {
-		var numbers, tuple, filter nfnl.Attrs
-		numbers.Uint8(protoNumber, proto)
-		numbers.Uint16(protoDstPort, port)
-		tuple.Nest(tupleProto|unix.NLA_F_NESTED, numbers)
-		m.Attrs.Nest(attrOriginal|unix.NLA_F_NESTED, tuple)
-		filter.Bytes(filterOriginal, binary.NativeEndian.AppendUint32(nil, filterProto|filterDstPort))
-		m.Attrs.Nest(attrFilter|unix.NLA_F_NESTED, filter)
-	}
+func list(c *nfnl.Conn, family uint8, only nfnl.Attrs, match func(Flow) bool) ([]entry, error) {
+	m := nfnl.Message{Type: unix.NFNL_SUBSYS_CTNETLINK<<8 | msgGet, Flags: unix.NLM_F_DUMP, Family: family, Attrs: only}
 	var all []entry
 	err := c.Request(m, func(a nfnl.Answer) error {
-		e, number, err := parse(a.Attrs)
-		if err == nil && number == proto && e.To.Port() == port {
+		e, err := parse(a.Attrs)
+		if err == nil && match(e.Flow) {
 			all = append(all, e)
 		}
 		return err
@@ -148,27 +219,24 @@ func list(c *nfnl.Conn, family, proto uint8, port uint16, filtered bool) ([]entr
 	return all, err
 }
 
-func parse(list []byte) (e entry, proto uint8, err error) {
+func parse(list []byte) (e entry, err error) {
 	m, err := nfnl.Parse(list)
 	if err != nil {
-		return e, 0, err
+		return e, err
 	}
-	by, to, proto, err := tuple(m[attrOriginal])
-	if err != nil {
-		return e, 0, err
+	if e.by, e.To, e.Proto, err = tuple(m[attrOriginal]); err != nil {
+		return e, err
 	}
-	from, _, _, err := tuple(m[attrReply])
-	if err != nil {
-		return e, 0, err
+	if e.From, _, _, err = tuple(m[attrReply]); err != nil {
+		return e, err
 	}
-	e.by, e.To, e.From = by, to, from
 	e.identity.Bytes(attrOriginal|unix.NLA_F_NESTED, m[attrOriginal])
 	for _, t := range []uint16{attrZone, attrID} {
 		if v, ok := m[t]; ok {
 			e.identity.Bytes(t, v)
 		}
 	}
-	return e, proto, nil
+	return e, nil
 }
 
 func tuple(list []byte) (src netip.Addr, dst netip.AddrPort, proto uint8, err error) {
