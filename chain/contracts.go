@@ -86,6 +86,23 @@ func (i *installed) Of(ctx context.Context, pluginType string, config json.RawMe
 	return k
 }
 
+// Names are the plugins in the folders of path.
+func (i *installed) Names() []string {
+	var out []string
+	for _, dir := range i.path {
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue
+		}
+		for _, e := range entries {
+			if e.Type().IsRegular() {
+				out = append(out, e.Name())
+			}
+		}
+	}
+	return out
+}
+
 func (i *installed) ask(ctx context.Context, pluginType string) answer {
 	i.mu.Lock()
 	defer i.mu.Unlock()

@@ -31,6 +31,9 @@ type Options struct {
 func Lint(ctx context.Context, l *List, c Contracts, o Options) []Problem {
 	w := walk(ctx, l, c)
 	j := &judge{walked: w, options: o, version: l.Version()}
+	if there, ok := c.(interface{ Names() []string }); ok {
+		j.plugins = there.Names()
+	}
 	if o.Runtime == Containerd17 {
 		j.version = l.CNIVersion
 	}
@@ -61,7 +64,8 @@ func eachStage(rule func(*judge, *step)) func(*judge) {
 type judge struct {
 	*walked
 	options  Options
-	version  string // in which the runtime would speak
+	version  string   // in which the runtime would speak
+	plugins  []string // that are installed, where somebody looked
 	problems []Problem
 }
 
@@ -112,17 +116,24 @@ func (s *step) previous() contract.Previous {
 	return contract.Passes
 }
 
-// gives is what the stage adds, its delegate's facts among them.
+// gives is what the stage adds, its delegate's facts first.
 func (s *step) gives() []contract.Fact {
-	out := slices.Clone(s.known.Adds)
-	if s.delegate != nil {
-		out = append(out, s.delegate.Adds...)
-		if s.delegate.Foreign() {
-			out = append(out, contract.IPs, contract.Gateway) // what a delegate is called for
+	var out []contract.Fact
+	add := func(facts ...contract.Fact) {
+		for _, f := range facts {
+			if !slices.Contains(out, f) {
+				out = append(out, f)
+			}
 		}
 	}
-	slices.Sort(out)
-	return slices.Compact(out)
+	if s.delegate != nil {
+		add(s.delegate.Adds...)
+		if s.delegate.Foreign() {
+			add(contract.IPs, contract.Gateway) // what a delegate is called for
+		}
+	}
+	add(s.known.Adds...)
+	return out
 }
 
 // has says that a fact holds when the stage begins its own work, its delegate's answer in hand.

@@ -129,6 +129,11 @@ func Load(path string) (*List, []Problem) {
 	if err != nil {
 		return nil, []Problem{{File: path, Code: codeRead, Severity: Error, Text: unread(err)}}
 	}
+	return LoadText(path, text)
+}
+
+// LoadText is Load of a file that would hold this text: drop-ins are read from beside path.
+func LoadText(path string, text []byte) (*List, []Problem) {
 	l, problems := Parse(path, text)
 	if l == nil || l.Single {
 		return l, problems

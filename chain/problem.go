@@ -42,7 +42,7 @@ func (p Problem) String() string {
 	if p.Stage > 0 {
 		fmt.Fprintf(&b, " stage %d %s", p.Stage, p.Type)
 	}
-	if p.Key != "" {
+	if p.Key != "" && p.Key != "type" { // that stands there already
 		b.WriteString(" " + p.Key)
 	}
 	return b.String() + ": " + p.Text

@@ -83,6 +83,9 @@ func (j *judge) knownOne(s *step, key, plugin string, k Known) {
 		if j.options.Runtime == CRIO {
 			p.Severity, p.Why = Error, "CRI-O asks every plugin for VERSION and does not load the list"
 		}
+		if near := nearest(plugin, j.plugins); near != "" {
+			p.Fixes = append([]string{fmt.Sprintf(`"type": %q`, near)}, p.Fixes...)
+		}
 		if k.Foreign() {
 			p.Text += ", and nothing is known of what it needs and adds"
 		}

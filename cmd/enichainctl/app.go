@@ -30,6 +30,7 @@ const (
 
 // app is what the subcommands share: where to look, and how to answer. Tests put their own in.
 type app struct {
+	in       io.Reader
 	out, err io.Writer
 
 	pool, socket, flight, cniPath string
@@ -45,7 +46,7 @@ type app struct {
 }
 
 func newApp() *app {
-	return &app{out: os.Stdout, err: os.Stderr, clock: store.ReadClock, boot: store.BootID, inspect: routedveth.Inspect,
+	return &app{in: os.Stdin, out: os.Stdout, err: os.Stderr, clock: store.ReadClock, boot: store.BootID, inspect: routedveth.Inspect,
 		walk: kernelWay, zone: time.Local, host: os.Hostname, getenv: os.Getenv}
 }
 
@@ -134,7 +135,7 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.socket, "socket", "/run/enichain/enichaind.sock", "the daemon's socket")
 	flags.StringVar(&a.flight, "flight", stages.FlightPath, "the flight record")
 	root.AddCommand(a.statusCommand(), a.poolCommand(), a.leasesCommand(), a.enisCommand(), a.eventsCommand(), a.whyCommand(),
-		a.traceCommand(), a.versionCommand())
+		a.traceCommand(), a.versionCommand(), a.chainCommand(), a.conformanceCommand())
 	return root
 }
 
