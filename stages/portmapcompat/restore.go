@@ -34,6 +34,7 @@ type restoring struct {
 func (x *Restorer) Restore(ctx context.Context, now time.Time, live []*stages.Request) ([]string, bool, error) {
 	errs := x.memory.Settle(ctx, live, Stage{})
 	var l *restoring
+	var inNAT []asked
 	for _, r := range live {
 		c, err := read(r)
 		if err != nil || len(c.wants) == 0 || ctx.Err() != nil {
@@ -49,11 +50,18 @@ func (x *Restorer) Restore(ctx context.Context, now time.Time, live []*stages.Re
 				return nil, false, errs
 			}
 		}
-		errs = errors.Join(errs, kernelError(r, l.one(ctx, c, r)))
+		if on, err := c.on(l.kernel); err != nil {
+			errs = errors.Join(errs, kernelError(r, err))
+		} else if on == iptables {
+			inNAT = append(inNAT, asked{c, r})
+		} else {
+			errs = errors.Join(errs, kernelError(r, l.one(ctx, c, r)))
+		}
 	}
 	if l == nil {
 		return nil, false, errs
 	}
+	errs = errors.Join(errs, l.inNAT(ctx, inNAT))
 	x.memory.Looked(l.generation, now, errs == nil && !l.again && len(l.what) == 0 && ctx.Err() == nil)
 	return l.what, l.again, errs
 }
@@ -64,12 +72,12 @@ func (x *Restorer) begin(now time.Time) (*restoring, error) {
 		return nil, err
 	}
 	generation, err := k.nft.Generation()
-	if err != nil {
+	if err != nil && !unsupported(err) {
 		k.close()
 		return nil, err
 	}
 	_, err = k.nft.Set(numbers.TablePortmap, setPods)
-	if err != nil && !errors.Is(err, nft.ErrNotExist) {
+	if err != nil && !errors.Is(err, nft.ErrNotExist) && !unsupported(err) {
 		k.close()
 		return nil, err
 	}
@@ -107,20 +115,29 @@ func (l *restoring) one(ctx context.Context, c call, r *stages.Request) error {
 	if err != nil || len(lost) == 0 {
 		return err
 	}
-	l.memory.Gave(r)
-	l.again = true
-	whom := r.Pod.String()
-	if whom == "" {
-		whom = r.Attachment.String()
-	}
+	l.gave(r)
 	for _, w := range lost {
 		if w.port != nil {
-			l.what = append(l.what, "host port "+w.port.String()+" of "+whom+" is missing")
+			l.what = append(l.what, "host port "+w.port.String()+" of "+whom(r)+" is missing")
 			return nil
 		}
 	}
-	l.what = append(l.what, lost[0].String()+" is missing for "+whom)
+	l.what = append(l.what, lost[0].String()+" is missing for "+whom(r))
 	return nil
+}
+
+// gave notes that something was put back for r: if its DEL was under way after all, the next look undoes it.
+func (l *restoring) gave(r *stages.Request) {
+	l.memory.Gave(r)
+	l.again = true
+}
+
+// whom is the pod's name, where the runtime names one.
+func whom(r *stages.Request) string {
+	if name := r.Pod.String(); name != "" {
+		return name
+	}
+	return r.Attachment.String()
 }
 
 // loss is an element that a container should have.
