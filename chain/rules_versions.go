@@ -21,7 +21,7 @@ func ruleListVersion(j *judge) {
 	v := j.version
 	switch {
 	case !isVersion(v):
-		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: `want a version such as "1.0.0", got ` + strconv.Quote(v), Fixes: []string{versionLines}})
+		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: `want a version such as "1.0.0", got ` + strconv.Quote(v), Why: "every plugin refuses it", Fixes: []string{versionLines}})
 	case older(libcniCurrent, v):
 		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: v + " is newer than any that runtimes know (" + libcniCurrent + ")",
 			Why: "every plugin refuses it", Fixes: []string{versionLines}})
