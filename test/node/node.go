@@ -23,6 +23,7 @@ type Options struct {
 	ENIs      int  // network interfaces, at most 8; 0 means 2
 	Addresses int  // for pods on each network interface and family, at most 200; 0 means 40
 	IPv6      bool // IPv6 beside IPv4: on the node, in the VPC and in the pool
+	NoDAD     bool // IPv6 addresses are usable at once, in pods too, where plugins would wait for a second or two
 	Prefix    bool // the primary network interface has a delegated /28 (and, with IPv6, a /80) too
 }
 

@@ -26,6 +26,11 @@ func (n *Node) Pod(name string) (*Pod, error) {
 	p := &Pod{Place{Name: name, Netns: path}, n}
 	n.pods[name] = p
 	return p, Within(path, func() error {
+		if n.NoDAD {
+			if err := os.WriteFile("/proc/sys/net/ipv6/conf/default/accept_dad", []byte("0"), 0); err != nil {
+				return fmt.Errorf("cannot let %s use IPv6 addresses at once: %w", name, err)
+			}
+		}
 		lo, err := netlink.LinkByName("lo")
 		if err == nil {
 			err = netlink.LinkSetUp(lo)

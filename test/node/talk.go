@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// patience is how long a hello may take. Namespaces of one machine answer in well under a millisecond; a packet that
-// is dropped is never answered.
-const patience = time.Second
+// patience is how long a hello may take where ctx says nothing shorter: TCP sends a lost first packet again after one
+// second, and after three.
+const patience = 4 * time.Second
 
 // Server answers each hello with its place's name and the source that it sees, until it is closed.
 type Server struct {

@@ -67,7 +67,8 @@ func (n *Node) wire(ctx context.Context) error {
 	say(&here, "ip link set lo up\nsysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0")
 	say(&beyond, "ip link set lo up\nsysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0")
 	if n.IPv6 {
-		say(&here, "sysctl -qw net.ipv6.conf.all.forwarding=1")
+		// A network interface of EC2 was up long before the first pod: nothing on it is still being looked for twice.
+		say(&here, "sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0")
 		say(&beyond, "sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0")
 	}
 	for i := range n.ENIs {
@@ -82,7 +83,7 @@ func (n *Node) wire(ctx context.Context) error {
 		say(&beyond, "ip address add %s/32 dev lo", p.Addr)
 	}
 	if n.IPv6 {
-		say(&here, "ip address add %s/128 dev eth0 nodad\nip -6 route add default via fe80::1 dev eth0", primary6(0))
+		say(&here, "sysctl -qw net.ipv6.conf.default.accept_dad=%d\nip address add %s/128 dev eth0 nodad\nip -6 route add default via fe80::1 dev eth0", n.dad(), primary6(0))
 		for _, p := range []Place{n.Host, n.Outside} {
 			say(&beyond, "ip address add %s/128 dev lo nodad", p.Addr6)
 		}
@@ -95,6 +96,14 @@ func (n *Node) wire(ctx context.Context) error {
 		return fmt.Errorf("cannot make the VPC beside the node: %w", err)
 	}
 	return nil
+}
+
+// dad is what links that are made on the node and in pods have as accept_dad.
+func (n *Node) dad() int {
+	if n.NoDAD {
+		return 0
+	}
+	return 1
 }
 
 // neighbours tells the router where network interface i and each address on it are.

@@ -1,6 +1,7 @@
 package try
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"time"
@@ -154,10 +155,24 @@ type expect struct {
 	saw      []netip.Addr // any of these; nil: anything
 }
 
+// How long a hello may take: TCP sends a lost first packet again after one second, and after three. What is not
+// promised is not waited for, and where several hellos failed the next ones will, too.
+const (
+	promisedPatience = 3500 * time.Millisecond
+	shortPatience    = 250 * time.Millisecond
+	slow             = 700 * time.Millisecond // a packet was lost
+)
+
 // hello says hello, files the answer, and judges it if it was promised.
 func (t *trial) hello(from node.Place, to, protocol string, at netip.AddrPort, want expect) {
+	limit := promisedPatience
+	if !want.promised || t.unheard >= 3 {
+		limit = shortPatience
+	}
+	ctx, cancel := context.WithTimeout(t.ctx, limit)
+	defer cancel()
 	began := time.Now()
-	answer, err := t.node.Dial(t.ctx, from, protocol, at)
+	answer, err := t.node.Dial(ctx, from, protocol, at)
 	f := Flow{From: from.Name, To: to, Protocol: protocol, Address: at, Who: answer.Who, Saw: answer.Saw, Took: time.Since(began), Promised: want.promised}
 	if err != nil {
 		f.Err = err.Error()
@@ -170,10 +185,13 @@ func (t *trial) hello(from node.Place, to, protocol string, at netip.AddrPort, w
 	switch {
 	case err != nil:
 		t.report.broken("%s: no answer", what)
+		t.unheard++
 	case answer.Who != want.who:
 		t.report.broken("%s: %s answers", what, answer.Who)
 	case want.saw != nil && !contains(want.saw, answer.Saw):
 		t.report.broken("%s: it sees %s as its source, want %s", what, answer.Saw, want.saw[0])
+	case f.Took > slow:
+		t.report.note("%s: the first packet was lost (answered after %s)", what, f.Took.Round(100*time.Millisecond))
 	}
 }
 

@@ -74,7 +74,7 @@ func (t *trial) judge(p *pod) {
 		return // said before
 	}
 	p.addresses = r.addresses()
-	if p.Name == "first" {
+	if p.Name == firstPod {
 		t.report.Addresses = p.addresses
 	}
 	own := t.judgeInterfaces(p, r)

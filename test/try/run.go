@@ -30,6 +30,7 @@ type trial struct {
 	cni     *libcni.CNIConfig
 	record  *recorder
 	report  *Report
+	unheard int          // promised hellos without an answer
 	fresh   kernel.State // before anything
 	base    kernel.State // after the pod to warm up
 }
@@ -171,6 +172,12 @@ func plain(err error) string {
 	return err.Error()
 }
 
+// Names of pods.
+const (
+	warmUpPod = "warm-up"
+	firstPod  = "first"
+)
+
 // pod is a pod under trial.
 type pod struct {
 	*node.Pod
@@ -254,7 +261,7 @@ func (t *trial) end(p *pod) error {
 
 // warmUp adds and deletes a pod, so that what is made once for all pods is there. False: the list cannot even do that.
 func (t *trial) warmUp() (bool, error) {
-	p, err := t.newPod("warm-up", 1)
+	p, err := t.newPod(warmUpPod, 1)
 	if err != nil {
 		return false, err
 	}
@@ -264,7 +271,7 @@ func (t *trial) warmUp() (bool, error) {
 
 // pods are the first pod, the second beside it, and a third that is added twice.
 func (t *trial) pods() error {
-	first, err := t.newPod("first", 1)
+	first, err := t.newPod(firstPod, 1)
 	if err != nil {
 		return err
 	}
