@@ -73,3 +73,38 @@ func TestDelegateEndsWithTheContext(t *testing.T) {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
 }
+
+func TestDelegateIsUndone(t *testing.T) {
+	for _, tc := range []struct{ name, body, want string }{
+		{"its own failure", `echo "$CNI_COMMAND" >> "$LOG"; [ "$CNI_COMMAND" = DEL ]`, "ADD DEL"},
+		{"a result nobody can read", `echo "$CNI_COMMAND" >> "$LOG"; echo hello`, "ADD DEL"},
+		{"success", `echo "$CNI_COMMAND" >> "$LOG"; echo '{"ips":[{"address":"10.0.0.7/24"}]}'`, "ADD"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := script(t, "d", tc.body)
+			log := filepath.Join(dir, "log")
+			r := &stages.Request{Version: "1.0.0", Path: []string{dir}, Environ: []string{"PATH=" + os.Getenv("PATH"), "LOG=" + log}}
+			_, _ = stages.Delegate(t.Context(), r, "d", nil, "ADD")
+			got, err := os.ReadFile(log)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, strings.Join(strings.Fields(string(got)), " ")); diff != "" {
+				t.Errorf("called with (-want +got)\n%s", diff)
+			}
+		})
+	}
+}
+
+// TestDelegateIsHeard wants a delegate's standard error at the stage's, also when all went well (CNI specification,
+// section 4).
+func TestDelegateIsHeard(t *testing.T) {
+	dir := script(t, "d", `echo remark >&2; echo '{"ips":[{"address":"10.0.0.7/24"}]}'`)
+	s := &spy{add: func(r *stages.Request) (*stages.Result, error) {
+		return stages.Delegate(t.Context(), r, "d", r.Config, "ADD")
+	}}
+	got := run(t, s, with(environment("ADD"), "CNI_PATH", dir), minimal)
+	if got.exit != 0 || !strings.Contains(got.stderr, "remark") {
+		t.Errorf("exit %d, standard error %q, standard output %s", got.exit, got.stderr, got.stdout)
+	}
+}

@@ -117,6 +117,10 @@ func TestStatusIsBounded(t *testing.T) {
 	if code, msg, _ := refused(t, run(t, s, environment("STATUS"), minimal)); code != 50 || msg != "POOL_NOT_READY no pool" {
 		t.Errorf("code %d %q", code, msg)
 	}
+	s = &spy{status: func(context.Context) error { return os.ErrPermission }}
+	if code, msg, _ := refused(t, run(t, s, environment("STATUS"), minimal)); code != 50 || msg != "KERNEL permission denied" {
+		t.Errorf("code %d %q", code, msg)
+	}
 }
 
 // TestFlightRecord: one line per run, with the error's token; none without the folder.

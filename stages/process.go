@@ -21,6 +21,9 @@ const (
 	// statusLimit is how long STATUS may take. containerd asks under a lock, without a deadline of its own that would
 	// reach us, and a node whose STATUS hangs turns NotReady.
 	statusLimit = time.Second
+	// versionPatience is how long VERSION waits for a configuration that says in which version it is asked: runtimes give
+	// one at once, people by hand often none.
+	versionPatience = 50 * time.Millisecond
 	// maxInput is the most bytes of standard input that are read: a list's configuration with a prevResult of
 	// thousands of routes stays below.
 	maxInput = 8 << 20
@@ -102,7 +105,7 @@ func (c *call) version() int {
 	}
 	declared.Capabilities = append([]string{}, declared.Capabilities...)
 	answer, err := json.Marshal(map[string]any{
-		"cniVersion": inside, "supportedVersions": Versions(), contract.Key: declared, ReleaseKey: Release,
+		"cniVersion": askedVersion(c.Stdin), "supportedVersions": Versions(), contract.Key: declared, ReleaseKey: Release,
 	})
 	if err != nil {
 		return c.fail(Errorf(Bug, "cannot encode the contract of %s: %w", c.name, err))
@@ -112,6 +115,27 @@ func (c *call) version() int {
 		return 1
 	}
 	return 0
+}
+
+// askedVersion is the cniVersion of the configuration on standard input (CNI specification, "VERSION"), or our newest
+// where none comes in time: people ask by hand, with a terminal there.
+func askedVersion(stdin io.Reader) string {
+	asked := make(chan string, 1)
+	go func() {
+		var in struct {
+			CNIVersion string `json:"cniVersion"`
+		}
+		if json.NewDecoder(io.LimitReader(stdin, maxInput)).Decode(&in) != nil || in.CNIVersion == "" || len(in.CNIVersion) > briefest {
+			in.CNIVersion = inside
+		}
+		asked <- in.CNIVersion
+	}()
+	select {
+	case v := <-asked:
+		return v
+	case <-time.After(versionPatience):
+		return inside
+	}
 }
 
 // prepare reads the call and refuses what cannot be, before anything is touched.
@@ -133,7 +157,11 @@ func (c *call) prepare() *Error {
 	request, notes, fault := parse(command, c.Getenv, c.Environ(), stdin)
 	declared := c.stage.Contract()
 	request.delegates = declared.Delegates != contract.NoDelegate
+	request.stderr = c.Stderr
 	c.request = request
+	if fault == nil {
+		fault = c.inPlace(declared)
+	}
 	if fault != nil {
 		return fault
 	}
@@ -146,6 +174,29 @@ func (c *call) prepare() *Error {
 		fmt.Fprintf(c.Stderr, "%s: %s: %s\n", c.name, command, note)
 	}
 	return nil
+}
+
+// inPlace holds the call against the stage's contract: one that builds on others is never called without their result.
+func (c *call) inPlace(declared contract.Contract) *Error {
+	r := c.request
+	needs := declared.Previous == contract.Needs || declared.Previous == "" && len(declared.Requires) > 0 && declared.Delegates == contract.NoDelegate
+	if !needs || r.Prev != nil || r.Command != cmdAdd && r.Command != cmdCheck {
+		return nil
+	}
+	what := "a result"
+	if len(declared.Requires) > 0 {
+		what = "a result with " + strings.Join(words(declared.Requires), ", ")
+	}
+	return Errorf(NoPrevResult, "%s has no prevResult for %s: it stands behind stages that give %s, never first in a list",
+		c.name, r.Attachment, what)
+}
+
+func words(facts []contract.Fact) []string {
+	out := make([]string, len(facts))
+	for i, f := range facts {
+		out[i] = string(f)
+	}
+	return out
 }
 
 // dispatch runs the verb; out is what ADD prints.
@@ -198,6 +249,9 @@ func (c *call) status(ctx context.Context) error {
 	}()
 	select {
 	case err := <-answer:
+		if coded := (*Error)(nil); err != nil && !errors.As(err, &coded) {
+			return Errorf(Kernel, "%w", err).WithCode(CodeUnavailable)
+		}
 		return err
 	case <-ctx.Done():
 		return Errorf(Kernel, "no answer from %s within %s", c.name, statusLimit).WithCode(CodeUnavailable)

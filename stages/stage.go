@@ -6,6 +6,8 @@ package stages
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"slices"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
@@ -28,7 +30,8 @@ type Stage interface {
 	Del(context.Context, *Request) error
 	// GC removes what belongs to attachments of this network that are not in Request.Valid.
 	GC(context.Context, *Request) error
-	// Status says whether Add can work at all on this node: nil, or an *Error with code 50 or 51.
+	// Status says whether Add can work at all on this node: nil, or an *Error with code 50 or 51. An error that is no
+	// *Error gets 50.
 	Status(context.Context, *Request) error
 }
 
@@ -79,4 +82,11 @@ type Request struct {
 
 	members   map[string]json.RawMessage // Config taken apart
 	delegates bool                       // the stage's contract says so: "ipam" is a known key
+	stderr    io.Writer                  // where a delegate's standard error goes; nil: nowhere
+}
+
+// Stale says whether a GC may remove what belongs to an attachment: never without a list from the runtime, nor what is
+// another network's, nor what the list names.
+func (r *Request) Stale(a Attachment) bool {
+	return r.Valid != nil && a.Network == r.Network && !slices.Contains(r.Valid, a)
 }

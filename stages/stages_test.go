@@ -305,7 +305,7 @@ func value(t *testing.T, text string) (v any) {
 	return v
 }
 
-// TestVersion: VERSION needs nothing and never reads standard input.
+// TestVersion: VERSION needs nothing.
 func TestVersion(t *testing.T) {
 	o := run(t, &spy{}, map[string]string{"CNI_COMMAND": "VERSION", "CNI_NETNS": "dummy", "CNI_PATH": "dummy"}, "garbage")
 	want := `{"cniVersion":"1.1.0","supportedVersions":["0.3.0","0.3.1","0.4.0","1.0.0","1.1.0"],` +
@@ -319,5 +319,35 @@ func TestVersion(t *testing.T) {
 	}
 	if o := run(t, &spy{}, nil, ""); o.exit != 0 || o.stdout != "" || !strings.Contains(o.stderr, "CNI plugin") {
 		t.Errorf("without a command: %+v", o)
+	}
+}
+
+// TestVersionEchoes wants the cniVersion of the input back, and an answer also where nobody says anything.
+func TestVersionEchoes(t *testing.T) {
+	silent, end := io.Pipe()
+	defer end.Close()
+	for _, tc := range []struct {
+		name  string
+		stdin io.Reader
+		want  string
+	}{
+		{"ours", strings.NewReader(`{"cniVersion":"0.4.0"}`), "0.4.0"},
+		{"nobody's", strings.NewReader(`{"cniVersion":"9.9.9"}`), "9.9.9"},
+		{"a whole configuration", strings.NewReader(minimal), "1.0.0"},
+		{"a number", strings.NewReader(`{"cniVersion":1}`), "1.1.0"},
+		{"endless", strings.NewReader(`{"cniVersion":"` + strings.Repeat("1", 1000) + `"}`), "1.1.0"},
+		{"nothing", strings.NewReader(""), "1.1.0"},
+		{"a terminal where nobody types", silent, "1.1.0"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var stdout bytes.Buffer
+			p := process(map[string]string{"CNI_COMMAND": "VERSION"}, "", &stdout, io.Discard, "")
+			p.Stdin = tc.stdin
+			exit := stages.Run(t.Context(), p, "spy", &spy{})
+			got, _ := value(t, stdout.String()).(map[string]any)
+			if exit != 0 || got["cniVersion"] != tc.want {
+				t.Errorf("exit %d, cniVersion %v, want %s", exit, got["cniVersion"], tc.want)
+			}
+		})
 	}
 }
