@@ -49,8 +49,10 @@ func newLab(t *testing.T, instanceType, warm string) *lab {
 vpc: 10.110.0.0/16
 subnets: [{ name: subnet-a, cidr: 10.110.0.0/20, zone: lab-1a }]
 nodes: [{ name: node-1, type: %s, subnet: subnet-a }]
-enichaind: { pools: [{ name: default, warm: { %s }, cooldown: 1s, release: { window: 1h, minAge: 1h } }] }
-`, instanceType, warm))
+enichaind:
+  cni: { binDir: %s }
+  pools: [{ name: default, warm: { %s }, cooldown: 1s, release: { window: 1h, minAge: 1h } }]
+`, instanceType, bin, warm))
 	l.must(l.vpclab("up", "--name", "ctr", "--speed", "0", file))
 	l.locate()
 	return l

@@ -9,11 +9,12 @@ import (
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
-// Entries of a list.
-const (
-	ours     = `{ "type": "portmap-compat", "capabilities": { "portMappings": true } }`
-	upstream = `{ "type": "portmap", "backend": "nftables", "snat": true, "capabilities": { "portMappings": true } }`
-)
+// portmapCompat and portmap are the last entry of a list: ours, and upstream's with one of its backends.
+const portmapCompat = `{ "type": "portmap-compat", "capabilities": { "portMappings": true } }`
+
+func portmap(backend string) string {
+	return fmt.Sprintf(`{ "type": "portmap", "backend": %q, "snat": true, "capabilities": { "portMappings": true } }`, backend)
+}
 
 // wire are the stages before the ports.
 func wire() []string {
@@ -32,11 +33,7 @@ func (d *daemon) apply(text string) {
 	d.t.Helper()
 	file := filepath.Join(d.dir, "05-enichain.conflist")
 	d.write(file, text)
-	if _, err := d.try(d.node("enichainctl", "chain", "apply", "--help")); err != nil { // TODO
-		d.sh("cp " + file + " /etc/enichain/.x; mv /etc/enichain/.x /etc/enichain/05-enichain.conflist")
-	} else {
-		d.must(d.node("enichainctl", "chain", "apply", file))
-	}
+	d.must(d.node("enichainctl", "chain", "apply", file))
 	eventually(d.t, "containerd has read the new list", func() string {
 		if got := d.stages(); got != types(text) {
 			return "it has " + got + ", applied was " + types(text)

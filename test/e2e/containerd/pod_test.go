@@ -1,11 +1,13 @@
 package containerd
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"time"
 
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -51,7 +53,25 @@ func (d *daemon) run(name string, hostPort int32) (*pod, error) {
 	if _, err := d.StartContainer(ctx, &cri.StartContainerRequest{ContainerId: created.ContainerId}); err != nil {
 		return p, fmt.Errorf("cannot start the container of pod %s: %w", name, err)
 	}
-	return p, d.inspect(p)
+	if err := d.inspect(p); err != nil {
+		return p, err
+	}
+	return p, d.listens(ctx, p)
+}
+
+// listens waits until the pod's server does: its process has only been started.
+func (d *daemon) listens(ctx context.Context, p *pod) error {
+	for {
+		_, err := d.reach("node-1", "http://"+p.address)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the server of pod %s does not answer the node: %w", p.name, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 }
 
 // inspect reads the pod's address and network namespace from its status.

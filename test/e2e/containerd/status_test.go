@@ -11,7 +11,7 @@ func TestModule(t *testing.T) {
 	r := module(t)
 	const addresses = 9 // of a t3.small: 3 network interfaces with 4 each, the primary ones not for pods
 	l := newLab(t, "t3.small", "free: 9")
-	story(t, l.boot(r), addresses, chapter{"STATUS", status})
+	story(t, l.boot(r), addresses, chapter{"list swapped under live pods", swapped("iptables")}, chapter{"STATUS", status})
 }
 
 // status wants a node with a full pool to stay Ready: kubelet evicts the pods of one that does not. One that cannot
