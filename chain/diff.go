@@ -193,18 +193,34 @@ func gainWords(f contract.Fact) string {
 // newPods says what pods get that start with the new list.
 func (d Difference) newPods(to *walked) []string {
 	var out []string
+	gone := "" // the stage right before, that the next one may replace
+	flush := func() {
+		if gone != "" {
+			out = append(out, "no "+gone)
+		}
+		gone = ""
+	}
 	for _, s := range d.Stages {
-		switch {
-		case s.Sign == "+" && len(s.Kernel) > 0:
-			out = append(out, s.Type+": "+strings.Join(s.Kernel, ", "))
-		case s.Sign == "+":
-			out = append(out, s.Type)
-		case s.Sign == "~":
+		switch s.Sign {
+		case "-":
+			flush()
+			gone = s.Type
+			continue
+		case "+":
+			line := s.Type
+			if gone != "" {
+				line, gone = line+" instead of "+gone, ""
+			}
+			if len(s.Kernel) > 0 {
+				line += ": " + strings.Join(s.Kernel, ", ")
+			}
+			out = append(out, line)
+		case "~":
+			flush()
 			out = append(out, s.Type+" with "+strings.Join(s.Keys, ", "))
-		case s.Sign == "-":
-			out = append(out, "no "+s.Type)
 		}
 	}
+	flush()
 	if len(out) > 0 {
 		out = append(out, "a pod ends with "+strings.Join(ends(to), " · "))
 	}
@@ -222,7 +238,7 @@ func (d Difference) runningPods(a, b *List) []string {
 		case "-":
 			line := "keep what " + s.Type + " made until they end"
 			if len(s.Kernel) > 0 {
-				line += "; behind the last of them goes " + strings.Join(s.Kernel, ", ")
+				line += "; enichaind then takes it away: " + strings.Join(s.Kernel, ", ")
 			}
 			out = append(out, line)
 		case "+":

@@ -32,9 +32,9 @@ func (e Explanation) Text() string {
 	b.WriteString("\n")
 	if e.Errors > 0 {
 		fmt.Fprintf(&b, "No pod comes that far: %s; see enichainctl chain lint.\n", plural(e.Errors, "error"))
-	} else {
-		fmt.Fprintf(&b, "A pod ends with: %s.\n", strings.Join(e.Ends, " · "))
+		return b.String()
 	}
+	fmt.Fprintf(&b, "A pod ends with: %s.\n", strings.Join(e.Ends, " · "))
 	var verdicts []string
 	for _, v := range e.Runtimes {
 		verdicts = append(verdicts, v.text())
@@ -57,7 +57,7 @@ func (s Explained) row() []string {
 	}
 	needs := words(s.Needs)
 	if s.Delegate != "" && slices.Contains(s.Needs, contract.IPs) {
-		needs += " (" + s.Delegate + " gives ips)"
+		needs += ", from " + s.Delegate
 	}
 	var adds []string
 	for _, f := range s.Adds {

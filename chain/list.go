@@ -241,7 +241,7 @@ func readSource(name string, text []byte) (*source, []Problem) {
 		}
 		return src, problems
 	}
-	p := Problem{File: name, Code: codeJSON, Severity: Error, Text: "not JSON: " + err.Error()}
+	p := Problem{File: name, Code: codeJSON, Severity: Error, Text: "not JSON: " + err.Error(), Why: "a runtime reads nothing of it"}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		p.Line = src.line(int(syntax.Offset) - 1)
@@ -297,10 +297,12 @@ func listed(raw []byte, into *types.PluginConf) error {
 	return json.Unmarshal(again, into)
 }
 
+const refusedWhy = "libcni refuses the file, and with it the network"
+
 // newStage reads one plugin's configuration.
 func newStage(src *source, at *value, number int, form func([]byte, *types.PluginConf) error) (Stage, []Problem) {
 	s := Stage{Config: slices.Clone(src.bytes(at)), File: src.file, Line: src.line(at.start), src: src, at: at}
-	p := Problem{File: s.File, Line: s.Line, Stage: number, Code: codeNetwork, Severity: Error}
+	p := Problem{File: s.File, Line: s.Line, Stage: number, Code: codeNetwork, Severity: Error, Why: refusedWhy}
 	err := form(s.Config, &s.conf)
 	s.Type = s.conf.Type
 	p.Type = s.Type

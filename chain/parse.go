@@ -97,7 +97,7 @@ func isVersion(v string) bool {
 
 func (l *List) fault(key, text string) Problem {
 	first, _, _ := strings.Cut(key, "[")
-	return Problem{File: l.Path, Line: l.line(first), Key: key, Code: codeNetwork, Severity: Error, Text: text}
+	return Problem{File: l.Path, Line: l.line(first), Key: key, Code: codeNetwork, Severity: Error, Text: text, Why: refusedWhy}
 }
 
 func (l *List) member(key string) (json.RawMessage, bool) {

@@ -40,7 +40,7 @@ func (p Problem) String() string {
 		b.WriteString(":" + strconv.Itoa(p.Line))
 	}
 	if p.Stage > 0 {
-		fmt.Fprintf(&b, " stage %d %s", p.Stage, p.Type)
+		b.WriteString(strings.TrimRight(fmt.Sprintf(" stage %d %s", p.Stage, p.Type), " "))
 	}
 	if p.Key != "" && p.Key != "type" { // that stands there already
 		b.WriteString(" " + p.Key)

@@ -97,14 +97,14 @@ func twiceWhy(f contract.Fact) string {
 
 // discarded: a stage that never looks at prevResult has nothing to throw away.
 func (j *judge) discarded(s *step) bool {
-	if s.previous() != contract.Discards || len(s.before) == 0 {
+	lost := slices.DeleteFunc(keysOf(s.before), func(f contract.Fact) bool { return f == contract.Masquerade || f == contract.HostPorts }) // not in the result
+	if s.previous() != contract.Discards || len(lost) == 0 {
 		return false
 	}
 	by := j.giver(s, contract.IPs)
 	if by == nil {
-		lost := factList(keysOf(s.before))
 		j.stage(s, "type", Problem{Code: "C103", Severity: Error, Text: "never looks at what the stages before it gave",
-			Why: "the result behind it has " + lost + " no more", Fixes: []string{"put " + s.entry() + " first"}})
+			Why: "the result behind it has " + factList(lost) + " no more", Fixes: []string{"put " + s.entry() + " first"}})
 		return true
 	}
 	p := Problem{Code: "C103", Severity: Error, Text: "takes no address from the stage before it",
@@ -145,6 +145,9 @@ func (j *judge) missing(s *step) {
 	}
 	p := Problem{Code: "C101", Severity: Error, Text: fmt.Sprintf("needs %s, which no stage before it adds", factList(lack)),
 		Why: "its ADD fails, and no pod starts", Fixes: j.fixes(s, lack)}
+	if len(lack) == 1 && lack[0] == contract.Routed {
+		p.Why = "nothing on the node sends packets to the pod's address, and what it makes would lead nowhere"
+	}
 	key := ""
 	switch {
 	case s.known.Delegates == contract.MustDelegate && s.delegate == nil:
@@ -167,19 +170,20 @@ func (j *judge) missing(s *step) {
 // fixes say who could give what is missing: a later stage of the same list, or one that is not there.
 func (j *judge) fixes(s *step, lack []contract.Fact) []string {
 	var out []string
-	for _, f := range lack {
-		for _, later := range j.steps[s.number:] {
-			if slices.Contains(later.gives(), f) && later.previous() != contract.Discards {
-				out = append(out, fmt.Sprintf("put %s behind %s, which adds %s", s.entry(), later.name(), f))
-				break
+	for _, later := range j.steps[s.number:] {
+		var brings []contract.Fact
+		for _, f := range lack {
+			if slices.Contains(later.gives(), f) {
+				brings = append(brings, f)
 			}
 		}
+		if len(brings) > 0 {
+			out = append(out, fmt.Sprintf("put %s behind %s, which adds %s", s.entry(), later.name(), factList(brings)))
+		}
 	}
-	if len(out) > 0 {
-		slices.Sort(out)
-		return slices.Compact(out)
-	}
+	wire := j.giver(s, contract.SandboxInterface)
 	switch {
+	case len(out) > 0:
 	case slices.Contains(lack, contract.IPs) && s.known.Delegates != contract.NoDelegate:
 		out = []string{`"ipam": { "type": "eni-ipam" }`, `or, on any machine, "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.244.1.0/24" }]] }`}
 		if s.known.Delegates == contract.MayDelegate && s.previous() != contract.Discards {
@@ -187,11 +191,12 @@ func (j *judge) fixes(s *step, lack []contract.Fact) []string {
 		}
 	case slices.Contains(lack, contract.Bridge):
 		out = []string{`{ "type": "bridge", "isGateway": true, … } as the stage that makes the interface`, "or take ingressPolicy out"}
-	case slices.Contains(lack, contract.SandboxInterface), slices.Contains(lack, contract.Routed), slices.Contains(lack, contract.HostInterface),
-		slices.Contains(lack, contract.IPs), len(lack) == 0:
-		out = []string{`{ "type": "eni-ipam" }, { "type": "routed-veth" } before it`}
-	case slices.Contains(lack, contract.Gateway):
+	case wire != nil && (slices.Contains(lack, contract.Routed) || slices.Contains(lack, contract.HostInterface)):
+		out = []string{"another stage that makes the interface:   enichainctl chain swap " + wire.Type + "=ptp", "or take " + s.Type + " out of the list"}
+	case len(lack) == 1 && lack[0] == contract.Gateway:
 		out = []string{`"gateway" beside each address of the plugin that gives them`}
+	default:
+		out = []string{`{ "type": "eni-ipam" }, { "type": "routed-veth" } before it`}
 	}
 	return out
 }

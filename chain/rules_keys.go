@@ -156,6 +156,9 @@ func (j *judge) keys(s *step, object *value, k keyed, path []string) {
 			j.unknownKey(s, at, m.key, k)
 			continue
 		}
+		if k.known.From != FromInstalled && string(raw) == `""` {
+			continue // Go's decoders leave the default
+		}
 		if kind := readKind(words); !kind.takes(raw) {
 			j.stage(s, at, Problem{Code: "C107", Severity: Error, Text: fmt.Sprintf("want %s, got %s", kind.words, brief(raw)),
 				Why: k.plugin + " refuses it, and no pod starts"})

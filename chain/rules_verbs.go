@@ -51,13 +51,13 @@ func aspectWords(a contract.Aspect) string {
 func ruleDel(j *judge, s *step) {
 	if slices.Contains(s.known.DelFails, contract.Netns) && s.number > 1 {
 		j.stage(s, "", Problem{Code: "C202", Severity: Warning, Text: "its DEL fails when the container's network namespace is gone",
-			Why: fmt.Sprintf("DEL runs from the last stage to the first and stops at an error: after a reboot or a crash %s never hears of it, and what it holds stays held until a GC",
-				stagesBefore(s.number)),
-			Fixes: []string{"run enichaind, or cnitool gc, which clean up what DEL did not", "or take it out of the list"}})
+			Why: fmt.Sprintf("DEL runs from the last stage to the first and stops at an error: after a reboot or a crash %s of it, and what is held there stays held until a GC",
+				neverHear(s.number)),
+			Fixes: []string{"run enichaind, which cleans up what DEL did not", "or take it out of the list"}})
 	}
 	if slices.Contains(s.known.DelFails, contract.PrevResult) && older(j.version, "0.4.0") && s.number > 1 {
 		j.stage(s, "", Problem{Code: "C202", Severity: Error, Text: "its DEL fails without prevResult, which DEL does not have before CNI 0.4.0",
-			Why: fmt.Sprintf("%s never hears of DEL", stagesBefore(s.number)), Fixes: []string{versionLines}})
+			Why: fmt.Sprintf("%s of DEL", neverHear(s.number)), Fixes: []string{versionLines}})
 	}
 	if slices.Contains(s.known.DelForgets, contract.PrevResult) && older(j.version, "0.4.0") {
 		j.stage(s, "", Problem{Code: "C203", Severity: Warning, Text: "its DEL removes nothing without prevResult, which DEL does not have before CNI 0.4.0",
@@ -73,11 +73,14 @@ func ruleDel(j *judge, s *step) {
 	}
 }
 
-func stagesBefore(number int) string {
-	if number == 2 {
-		return "stage 1"
+func neverHear(number int) string {
+	switch number {
+	case 2:
+		return "stage 1 never hears"
+	case 3:
+		return "stages 1 and 2 never hear"
 	}
-	return fmt.Sprintf("stage 1 to %d", number-1)
+	return fmt.Sprintf("stages 1 to %d never hear", number-1)
 }
 
 // ruleEnd: behind the last stage a pod has an interface, with an address.
