@@ -130,6 +130,9 @@ func (w World) judge(p *Plan, r Rule, b Birth) (seen bool) {
 		w.end(p, b, all(b))
 		return true
 	case same:
+		if r.Current == nil {
+			p.again(w.Now.Add(lookAgain)) // the end of its namespace is told by nobody
+		}
 		return true
 	case !r.Known:
 		return false

@@ -51,6 +51,9 @@ func (k *Keeper) Round(ctx context.Context) (again time.Time, err error) {
 	}
 	p := w.Plan()
 	err = k.act(ctx, w, p)
+	if len(p.Record)+len(p.End)+len(p.Revive)+len(p.Clean)+len(p.Forget) > 0 {
+		k.later(w.Now) // in a world that is another one now; where nothing is left to do, nothing is
+	}
 	if !k.next.IsZero() {
 		p.again(k.next)
 	}
