@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,7 +57,7 @@ func (n nat) endAsBegun(ctx context.Context, c call, r *stages.Request, f nft.Fa
 			return false
 		}
 		for _, rule := range t.body {
-			if l := leadIn(rule); l.pod.IsValid() {
+			if l := parseWords(rule).to; l.pod.IsValid() {
 				*gone = append(*gone, l)
 			}
 		}
@@ -89,7 +90,7 @@ func (n nat) removing(ctx context.Context, f nft.Family, names []string, mine fu
 			last = errors.Join(last, err)
 			continue
 		}
-		some, kept, err := p.take(ctx, names, mine)
+		some, kept, err := p.take(ctx, slices.Sorted(maps.Keys(there)), mine)
 		gone, last = append(gone, some...), err
 		names = slices.DeleteFunc(names, func(n string) bool { return slices.Contains(kept, n) })
 	}
@@ -117,16 +118,12 @@ func (p program) take(ctx context.Context, names []string, mine func(string, []l
 		s, some := newScript(), false
 		entries := map[string][]listed{}
 		for _, name := range names {
-			there, err := h.ChainExists("nat", name)
+			chain, there, err := list(h, name)
 			if err != nil {
 				return nil, nil, err
 			}
 			if !there {
 				continue
-			}
-			chain, err := list(h, name)
-			if err != nil {
-				return nil, nil, err
 			}
 			if !mine(name, chain) {
 				kept = append(kept, name)
@@ -137,7 +134,7 @@ func (p program) take(ctx context.Context, names []string, mine func(string, []l
 				from = chainOldSNAT
 			}
 			if _, read := entries[from]; !read {
-				if entries[from], err = list(h, from); err != nil {
+				if entries[from], _, err = list(h, from); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -195,7 +192,7 @@ func (p program) collect(ctx context.Context, r *stages.Request) ([]lead, error)
 	if err != nil {
 		return nil, err
 	}
-	entries, err := list(h, chainHostPorts)
+	entries, _, err := list(h, chainHostPorts)
 	if err != nil {
 		return nil, err
 	}

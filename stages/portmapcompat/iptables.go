@@ -90,7 +90,7 @@ func (n nat) carefully(ctx context.Context, p program, c call, r *stages.Request
 	}
 	for range tries {
 		var s *script
-		if s, err = n.rewrite(h, c, r, t, first); err != nil {
+		if s, err = n.rewrite(ctx, p, h, c, r, t, first); err != nil {
 			return err
 		}
 		var refused *refusal
@@ -104,39 +104,23 @@ func (n nat) carefully(ctx context.Context, p program, c call, r *stages.Request
 	return c.explained(t.family, err)
 }
 
-func (n nat) rewrite(h *goiptables.IPTables, c call, r *stages.Request, t rules, first bool) (*script, error) {
-	s := newScript()
-	made := map[string]bool{}
-	for _, name := range t.chains() {
-		there, err := h.ChainExists("nat", name)
-		if err != nil {
-			return nil, err
-		}
-		if made[name] = !there; !there {
-			s.line("-N", name)
-		}
-	}
-	for _, at := range t.shared {
-		there := false
-		if !made[at.chain] && !made[at.rule[len(at.rule)-1]] {
-			var err error
-			if there, err = h.Exists("nat", at.chain, at.rule...); err != nil {
-				return nil, err
-			}
-		}
-		switch {
-		case there:
-		case at.first:
-			s.do("-I", at.chain, at.rule)
-		default:
-			s.do("-A", at.chain, at.rule)
-		}
-	}
-	entries, err := list(h, chainHostPorts)
+func (n nat) rewrite(ctx context.Context, p program, h *goiptables.IPTables, c call, r *stages.Request, t rules,
+	first bool) (*script, error) {
+	there, err := present(n.nl, t.family, append(t.chains(), t.chain, secondChain(r.Attachment))...)
 	if err != nil {
 		return nil, err
 	}
-	if t.chain, err = n.name(h, r, t); err != nil {
+	s := newScript()
+	if err := t.share(ctx, p, h, there, s); err != nil {
+		return nil, err
+	}
+	var entries []listed
+	if there[chainHostPorts].any() {
+		if entries, _, err = list(h, chainHostPorts); err != nil {
+			return nil, err
+		}
+	}
+	if t.chain, err = name(h, r, t, there); err != nil {
 		return nil, err
 	}
 	if c.HostPortConflict == reject {
@@ -154,26 +138,69 @@ func (n nat) rewrite(h *goiptables.IPTables, c call, r *stages.Request, t rules,
 	return s, nil
 }
 
-// list is a chain's rules; none where the chain is not there.
-func list(h *goiptables.IPTables, chain string) ([]listed, error) {
+// share writes what is missing of the shared chains.
+func (t rules) share(ctx context.Context, p program, h *goiptables.IPTables, there map[string]presence, s *script) error {
+	whole := newScript()
+	made := map[string]bool{}
+	for _, at := range t.shared {
+		whole.do("-C", at.chain, at.rule)
+	}
+	for _, name := range t.chains() {
+		made[name] = !there[name].any()
+	}
+	if !made[chainHostPorts] && p.restore(ctx, whole.end()) == nil {
+		return nil
+	}
+	for _, name := range t.chains() {
+		if !made[name] { // one of the other variant is none
+			is, err := h.ChainExists("nat", name)
+			if err != nil {
+				return err
+			}
+			made[name] = !is
+		}
+		if made[name] {
+			s.line("-N", name)
+		}
+	}
+	for _, at := range t.shared {
+		is := false
+		if !made[at.chain] && !made[at.rule[len(at.rule)-1]] {
+			var err error
+			if is, err = h.Exists("nat", at.chain, at.rule...); err != nil {
+				return err
+			}
+		}
+		switch {
+		case is:
+		case at.first:
+			s.do("-I", at.chain, at.rule)
+		default:
+			s.do("-A", at.chain, at.rule)
+		}
+	}
+	return nil
+}
+
+// list is a chain's rules; ok is false where the chain is not there.
+func list(h *goiptables.IPTables, chain string) (all []listed, ok bool, err error) {
 	lines, err := h.List("nat", chain)
 	var fault *goiptables.Error
 	if errors.As(err, &fault) && (fault.ExitStatus() == 1 || fault.IsNotExist()) {
-		return nil, nil
+		return nil, false, nil
 	}
-	return parseRules(lines), err
+	return parseRules(lines), err == nil, err
 }
 
 // name is the chain for the container's rules: the one it has, or upstream's unless the container's other interface has
 // that.
-func (n nat) name(h *goiptables.IPTables, r *stages.Request, t rules) (string, error) {
+func name(h *goiptables.IPTables, r *stages.Request, t rules, there map[string]presence) (string, error) {
 	second := secondChain(r.Attachment)
-	there, err := present(n.nl, t.family, t.chain, second)
-	if err != nil || there[second].any() {
-		return second, err
+	if there[second].any() {
+		return second, nil
 	}
 	if there[t.chain].any() {
-		rules, err := list(h, t.chain)
+		rules, _, err := list(h, t.chain)
 		if err != nil {
 			return "", err
 		}
@@ -207,7 +234,7 @@ func taken(h *goiptables.IPTables, c call, r *stages.Request, t rules, entries [
 		}) {
 			continue
 		}
-		chain, err := list(h, e.jump)
+		chain, _, err := list(h, e.jump)
 		if err != nil {
 			return err
 		}
@@ -282,13 +309,10 @@ func (n nat) check(ctx context.Context, c call, r *stages.Request) (string, erro
 	return "", nil
 }
 
-// script is what must hold, as a script that changes nothing.
+// script is what must hold outside the container's chain, as a script that changes nothing.
 func (t rules) script(s *script) {
 	for _, at := range t.shared {
 		s.do("-C", at.chain, at.rule)
-	}
-	for _, rule := range t.body {
-		s.do("-C", t.chain, rule)
 	}
 	for _, rule := range t.entries {
 		s.do("-C", chainHostPorts, rule, "-j", t.chain)
@@ -296,44 +320,55 @@ func (t rules) script(s *script) {
 }
 
 func (t rules) drift(ctx context.Context, p program) (string, error) {
-	s := newScript()
-	t.script(s)
-	err := p.restore(ctx, s.end())
-	var refused *refusal
-	if err != nil && !errors.As(err, &refused) {
-		return "", err
-	}
 	h, err := p.handle()
 	if err != nil {
 		return "", err
 	}
-	if refused != nil {
-		if drift, err := t.missing(h); drift != "" || err != nil {
-			return drift, err
-		}
+	have, _, err := list(h, t.chain)
+	if err != nil {
+		return "", err
 	}
-	have, err := list(h, t.chain)
-	if err == nil && len(have) != len(t.body) {
-		return fmt.Sprintf("chain %s has %d rules, not %d; %s", t.chain, len(have), len(t.body), t.show("")), nil
+	if drift := t.different(have); drift != "" {
+		return drift, nil
 	}
-	return "", err
+	s := newScript()
+	t.script(s)
+	err = p.restore(ctx, s.end())
+	var refused *refusal
+	if err == nil || !errors.As(err, &refused) {
+		return "", err
+	}
+	return t.missing(h)
 }
 
-// missing is the first rule that is not there, in words. What a person knows comes first.
+// different compares the container's chain with what it is to be, in words. What a person knows comes first.
+func (t rules) different(have []listed) string {
+	want := make([]listed, len(t.body))
+	for i, rule := range t.body {
+		want[i] = parseWords(rule)
+	}
+	for _, w := range want {
+		if w.to.pod.IsValid() && !slices.ContainsFunc(have, w.like) {
+			m := mapping{proto: w.to.proto, host: w.to.host}
+			return fmt.Sprintf("host port %s does not lead to %s; %s", m, w.to.pod, t.show(""))
+		}
+	}
+	for i, w := range want {
+		if !slices.ContainsFunc(have, w.like) {
+			return fmt.Sprintf("rule %q is missing; %s", strings.Join(t.body[i], " "), t.show(""))
+		}
+	}
+	switch {
+	case len(have) != len(want):
+		return fmt.Sprintf("chain %s has %d rules, not %d; %s", t.chain, len(have), len(want), t.show(""))
+	case !slices.EqualFunc(want, have, listed.like):
+		return fmt.Sprintf("the rules of chain %s stand in another order; %s", t.chain, t.show(""))
+	}
+	return ""
+}
+
+// missing is the first rule outside the container's chain that is not there, in words.
 func (t rules) missing(h *goiptables.IPTables) (string, error) {
-	for _, rule := range t.body {
-		if l := leadIn(rule); l.pod.IsValid() {
-			if there, err := h.Exists("nat", t.chain, rule...); err != nil || !there {
-				m := mapping{proto: l.proto, host: l.host}
-				return fmt.Sprintf("host port %s does not lead to %s; %s", m, l.pod, t.show("")), quiet(err)
-			}
-		}
-	}
-	for _, rule := range t.body {
-		if there, err := h.Exists("nat", t.chain, rule...); err != nil || !there {
-			return fmt.Sprintf("rule %q is missing; %s", strings.Join(rule, " "), t.show("")), quiet(err)
-		}
-	}
 	for _, rule := range t.entries {
 		if there, err := h.Exists("nat", chainHostPorts, append(slices.Clone(rule), "-j", t.chain)...); err != nil || !there {
 			return fmt.Sprintf("no rule of chain %s leads its host ports to chain %s; %s", chainHostPorts, t.chain,

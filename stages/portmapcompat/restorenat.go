@@ -40,7 +40,7 @@ func (l *restoring) inNAT(ctx context.Context, live []asked) error {
 // intact says whether every rule of every container is there, and no other in its chain.
 func (n nat) intact(ctx context.Context, live []asked) bool {
 	for _, f := range families {
-		s, count := newScript(), map[string]int{}
+		s, want, have := newScript(), map[string]rules{}, map[string][]listed{}
 		for _, a := range live {
 			for _, t := range a.tables(a.r.Attachment) {
 				if t.family != f {
@@ -51,10 +51,10 @@ func (n nat) intact(ctx context.Context, live []asked) bool {
 					t.chain = second
 				}
 				t.script(s)
-				count[t.chain] = len(t.body)
+				want[t.chain] = t
 			}
 		}
-		if len(count) == 0 {
+		if len(want) == 0 {
 			continue
 		}
 		p, err := ours(f)
@@ -66,14 +66,15 @@ func (n nat) intact(ctx context.Context, live []asked) bool {
 			return false
 		}
 		for line := range strings.Lines(string(saved)) {
-			rule, is := strings.CutPrefix(line, "-A ")
-			chain, _, _ := strings.Cut(rule, " ")
-			if _, ours := count[chain]; is && ours {
-				count[chain]--
+			if rest, is := strings.CutPrefix(line, "-A "); is {
+				chain, _, _ := strings.Cut(rest, " ")
+				if _, ours := want[chain]; ours {
+					have[chain] = append(have[chain], parseRule(strings.TrimSpace(line)))
+				}
 			}
 		}
-		for _, left := range count {
-			if left != 0 {
+		for chain, t := range want {
+			if t.different(have[chain]) != "" {
 				return false
 			}
 		}

@@ -257,8 +257,15 @@ type listed struct {
 	line    string // as it was listed
 	jump    string
 	comment string
+	from    netip.Prefix
 	ports   []uint16 // of multiport
-	to      lead     // where it is a DNAT rule
+	to      lead     // pod is valid in a DNAT rule
+}
+
+// like says whether two rules of a container's chain say the same. Asking iptables itself (-C) would not do: ip6tables of
+// the older variant, in 1.8.9, finds a rule whatever its ports and its target are.
+func (l listed) like(m listed) bool {
+	return l.jump == m.jump && l.comment == m.comment && l.from == m.from && l.to == m.to
 }
 
 // lead is a port of the node and where it leads to. The host's address is invalid when every local one is meant.
@@ -268,8 +275,13 @@ type lead struct {
 }
 
 func parseRule(line string) listed {
-	l := listed{line: line}
-	all := words(line)
+	l := parseWords(words(line))
+	l.line = line
+	return l
+}
+
+func parseWords(all []string) listed {
+	var l listed
 	var at netip.Addr
 	var port uint64
 	for i := 0; i+1 < len(all); i++ {
@@ -290,8 +302,9 @@ func parseRule(line string) listed {
 				}
 			}
 		case "-d":
-			address, _, _ := strings.Cut(value, "/")
-			at, _ = netip.ParseAddr(address)
+			at = network(value).Addr()
+		case "-s":
+			l.from = network(value)
 		case "--to-destination":
 			l.to.pod, _ = netip.ParseAddrPort(value)
 		default:
@@ -303,13 +316,17 @@ func parseRule(line string) listed {
 	return l
 }
 
-// leadIn is where a rule leads to, as body has it.
-func leadIn(rule []string) lead {
-	quotes := make([]string, len(rule))
-	for i, w := range rule {
-		quotes[i] = quoted(w)
+// network is an address or a network as iptables prints it and takes it; that of all addresses is left out.
+func network(text string) netip.Prefix {
+	p, err := netip.ParsePrefix(text)
+	if err != nil {
+		a, _ := netip.ParseAddr(text)
+		p = netip.PrefixFrom(a, a.BitLen())
 	}
-	return parseRule(strings.Join(quotes, " ")).to
+	if p.Bits() <= 0 {
+		return netip.Prefix{}
+	}
+	return p.Masked()
 }
 
 func parseRules(lines []string) []listed {
