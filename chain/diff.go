@@ -43,7 +43,7 @@ func (d Difference) Same() bool { return len(d.List)+len(d.Stages)+len(d.Facts) 
 // Diff compares two lists, of which b is to replace a.
 func Diff(ctx context.Context, a, b *List, c Contracts) Difference {
 	from, to := walk(ctx, a, c), walk(ctx, b, c)
-	d := Difference{List: listChanges(a, b)}
+	d := Difference{List: some(listChanges(a, b)), Stages: []StageChange{}}
 	for _, pair := range align(from.steps, to.steps, func(x, y *step) bool { return x.Type == y.Type }) {
 		switch {
 		case pair.b < 0:
@@ -58,8 +58,8 @@ func Diff(ctx context.Context, a, b *List, c Contracts) Difference {
 			}
 		}
 	}
-	d.Facts = factChanges(from, to)
-	d.New, d.Running = d.newPods(to), d.runningPods(a, b)
+	d.Facts = some(factChanges(from, to))
+	d.New, d.Running = some(d.newPods(to)), some(d.runningPods(a, b))
 	return d
 }
 

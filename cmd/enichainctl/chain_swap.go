@@ -111,10 +111,16 @@ func (x *swapping) run(ctx context.Context, args []string) error {
 		x.changes(l, after, done, problems)
 	}
 	if n := chain.Errors(problems, false); n > 0 && !x.force {
+		if x.format == "json" {
+			x.app.problems(x.err, problems)
+		}
 		return &failure{code: exitWrong, err: fmt.Errorf("the list would have %s; nothing was written", plural(n, "error")), do: "take it all the same:  --force"}
 	}
 	return x.answer(path, done, problems)
 }
+
+// listed is never null in JSON.
+func listed[T any](s []T) []T { return append([]T{}, s...) }
 
 // file is the list that is meant: containerd's where none is named.
 func (x *swapping) file(args []string) (string, error) {
@@ -148,7 +154,7 @@ func (x *swapping) changes(before, after *chain.List, done chain.Swapped, proble
 }
 
 func (x *swapping) answer(path string, done chain.Swapped, problems []chain.Problem) error {
-	a := swapped{List: string(done.Text), Carried: done.Carried, Dropped: done.Dropped, Problems: problems}
+	a := swapped{List: string(done.Text), Carried: listed(done.Carried), Dropped: listed(done.Dropped), Problems: listed(problems)}
 	if x.write {
 		if err := replace(path, done.Text); err != nil {
 			return blind(err, "")
