@@ -32,6 +32,8 @@ type NodeENI struct {
 	PodsOK     bool          // pods may use its addresses
 	Listed     int           // addresses on it, the primary one apart, with those of calls in flight
 	Prefixes   int           // delegated prefixes on it; each takes the place of an address
+	Within     int           // addresses in those that pods may have; they come and go with their prefix alone
+	WithinFree int           // of Free
 	Fenced     []netip.Addr  // listed ones that the node has given up
 	Free       int           // per the snapshot; so are the next two
 	Leased     int           // lost ones included
@@ -103,7 +105,7 @@ func NeedOf(n Node, t Target, l Limits) Need {
 		if !e.supplies() {
 			continue
 		}
-		need.Supply += e.Listed - len(e.Fenced)
+		need.Supply += e.Listed - len(e.Fenced) + e.Within
 		leased += e.Leased
 		cooling += e.Cooling
 	}
@@ -141,7 +143,7 @@ func (e NodeENI) supplies() bool {
 // spent says whether nothing on e is of use to the node any more: every address EC2 lists is fenced, and the node
 // says that it holds nothing else there.
 func (e NodeENI) spent() bool {
-	return e.Named && len(e.Fenced) == e.Listed && e.Free+e.Leased+e.Cooling == 0
+	return e.Named && len(e.Fenced) == e.Listed && e.Free+e.Leased+e.Cooling == 0 && e.Prefixes == 0
 }
 
 // Plan says what to do about a node, in the order in which to do it. It looks at nothing but its arguments, and the
@@ -292,12 +294,12 @@ func (p *planner) wish() {
 	}
 	var from *NodeENI
 	for i, e := range p.n.ENIs { // fewest leases, then the highest device index: so that some interface gets empty
-		if e.State == ENIUsed && e.PodsOK && e.Free > 0 && (from == nil || e.Leased <= from.Leased) {
+		if e.State == ENIUsed && e.PodsOK && e.Free > e.WithinFree && (from == nil || e.Leased <= from.Leased) {
 			from = &p.n.ENIs[i]
 		}
 	}
 	if from != nil {
-		p.do(Action{Kind: ActWish, ENI: from.ENI, Count: min(surplus, from.Free)})
+		p.do(Action{Kind: ActWish, ENI: from.ENI, Count: min(surplus, from.Free-from.WithinFree)})
 	}
 }
 
@@ -327,7 +329,7 @@ func (p *planner) drainable() (NodeENI, bool) {
 	over := len(p.n.ENIs) > p.l.ENIs && p.l.ENIs > 0
 	for i := len(p.n.ENIs) - 1; i >= 0; i-- {
 		e := p.n.ENIs[i]
-		if e.Primary || e.State != ENIUsed || e.Leased+e.Cooling > 0 || !e.Named {
+		if e.Primary || e.State != ENIUsed || e.Leased+e.Cooling > 0 || !e.Named || e.Prefixes > 0 {
 			continue
 		}
 		if over {

@@ -97,10 +97,18 @@ type ENISummary struct {
 	Age        time.Duration   `json:"age"` // since this node first saw the attachment
 }
 
-// PrefixSummary counts the leases of one delegated prefix.
+// PrefixSummary counts the addresses of one delegated prefix; the interface's counts have them in, too.
 type PrefixSummary struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Leased int          `json:"leased"`
+	Free   int          `json:"free,omitempty"`
+}
+
+// PrefixSize is how many addresses of a delegated prefix a pool has: all of a /28, and of a /80 as many as any instance
+// type may have pods.
+func PrefixSize(p netip.Prefix) int {
+	const most = 8 // bits
+	return 1 << min(p.Addr().BitLen()-p.Bits(), most)
 }
 
 // Supply is what the reconciler says a node has: a level, always the complete list.

@@ -22,7 +22,8 @@ type cached struct {
 	Netns     string
 	Pod       string
 	Addresses []netip.Addr
-	FromPool  bool // its list names eni-ipam: the addresses are the pool's
+	Networks  []netip.Prefix // of Addresses, where they were given with more than their own length
+	FromPool  bool           // its list names eni-ipam: the addresses are the pool's
 }
 
 // readCache reads all cached results. Files that are no such thing are skipped: the folder is the runtime's, and other
@@ -81,6 +82,9 @@ func parseCached(text []byte) (cached, bool) {
 	for _, ip := range f.Result.IPs {
 		if p, err := netip.ParsePrefix(ip.Address); err == nil {
 			c.Addresses = append(c.Addresses, p.Addr())
+			if !p.IsSingleIP() {
+				c.Networks = append(c.Networks, p.Masked())
+			}
 		}
 	}
 	return c, true

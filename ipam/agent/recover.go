@@ -135,7 +135,7 @@ func rebuild(view View, cache []cached, believeCache bool, exists func(string) b
 	for _, c := range cache {
 		if believeCache && c.FromPool && !done[c.Attachment] && len(c.Addresses) > 0 && c.Netns != "" && exists(c.Netns) {
 			done[c.Attachment] = true
-			leases = append(leases, store.Lease{Attachment: c.Attachment, Addresses: c.Addresses, Netns: c.Netns, Pod: c.Pod})
+			leases = append(leases, store.Lease{Attachment: c.Attachment, Addresses: c.Addresses, Prefixes: c.Networks, Netns: c.Netns, Pod: c.Pod})
 		}
 	}
 	return leases

@@ -17,6 +17,8 @@ import (
 	"github.com/enichain/enichain/ipam/store"
 )
 
+var comparePrefix = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
 var compareAddr = cmp.Comparer(func(a, b netip.Addr) bool { return a == b })
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -44,7 +46,8 @@ func TestParseCached(t *testing.T) {
 		{"a stage of its own", cacheEntry(a, "/run/netns/1", poolList, "10.0.0.10/32"),
 			cached{Attachment: a, Netns: "/run/netns/1", Pod: "shop/cart", Addresses: []netip.Addr{addr("10.0.0.10")}, FromPool: true}, true},
 		{"a delegate", cacheEntry(a, "", `{"name":"x","plugins":[{"type":"ptp","ipam":{"type":"eni-ipam"}}]}`, "10.0.0.10/24", "fd00::10/128"),
-			cached{Attachment: a, Pod: "shop/cart", Addresses: []netip.Addr{addr("10.0.0.10"), addr("fd00::10")}, FromPool: true}, true},
+			cached{Attachment: a, Pod: "shop/cart", Addresses: []netip.Addr{addr("10.0.0.10"), addr("fd00::10")},
+				Networks: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}, FromPool: true}, true},
 		{"a single network", cacheEntry(a, "", `{"type":"eni-ipam"}`), cached{Attachment: a, Pod: "shop/cart", FromPool: true}, true},
 		{"another allocator", cacheEntry(a, "", `{"plugins":[{"type":"routed-veth","ipam":{"type":"host-local"}}]}`),
 			cached{Attachment: a, Pod: "shop/cart"}, true},
@@ -56,7 +59,7 @@ func TestParseCached(t *testing.T) {
 			if ok != tc.ok {
 				t.Fatalf("ok %v", ok)
 			}
-			if diff := cmp.Diff(tc.want, got, compareAddr); diff != "" {
+			if diff := cmp.Diff(tc.want, got, compareAddr, comparePrefix); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -102,12 +105,13 @@ func TestRebuild(t *testing.T) {
 		{name: "a severed link", pods: []PodLink{link(a, a.String())}},
 		{name: "another allocator's address", pods: []PodLink{link(d, d.String(), "192.168.1.5")}, cache: []cached{other}},
 		{name: "wired by another plugin", cache: []cached{fromPool(b, "/there", "10.0.0.11/24"), fromPool(c, "/gone", "10.0.0.12/24")},
-			want: []store.Lease{{Attachment: b, Addresses: []netip.Addr{addr("10.0.0.11")}, Netns: "/there", Pod: "shop/cart"}}},
+			want: []store.Lease{{Attachment: b, Addresses: []netip.Addr{addr("10.0.0.11")}, Netns: "/there", Pod: "shop/cart",
+				Prefixes: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24")}}}},
 		{name: "a cache from before the reboot", cache: []cached{fromPool(b, "/there", "10.0.0.11/24")}, other: true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := rebuild(View{Pods: tc.pods}, tc.cache, !tc.other, func(path string) bool { return path == "/there" })
-			if diff := cmp.Diff(tc.want, got, compareAddr, cmpopts.IgnoreFields(store.Lease{}, "ENI")); diff != "" {
+			if diff := cmp.Diff(tc.want, got, compareAddr, comparePrefix, cmpopts.IgnoreFields(store.Lease{}, "ENI")); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

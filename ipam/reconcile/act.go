@@ -249,7 +249,11 @@ func (c *Core) doubt(now Now, n *node) {
 	}
 	for _, s := range n.snap.ENIs {
 		if t := n.enis[s.ENI]; t != nil && t.Instance == n.id { // addresses that EC2 has there and the node holds down
-			held = held || s.Held > 0 && len(t.Addresses) > s.Pending+s.Free+s.Leased+s.Cooling+len(s.Fenced)
+			all := len(t.Addresses)
+			for _, p := range t.Prefixes {
+				all += ipam.PrefixSize(p)
+			}
+			held = held || s.Held > 0 && all > s.Pending+s.Free+s.Leased+s.Cooling+len(s.Fenced)
 		}
 		odd = odd || n.enis[s.ENI] == nil && !n.ended[s.ENI]
 	}

@@ -67,6 +67,12 @@ func (c *Core) viewENI(now Now, n *node, t *tracked) ipam.NodeENI {
 	}
 	if s := n.summary(t.ID); s != nil {
 		e.Leased, e.Cooling, e.Free = s.Leased, s.Cooling, s.Free+s.Pending
+		for _, p := range s.Prefixes {
+			if p.Prefix.Addr().Is4() {
+				e.Within += ipam.PrefixSize(p.Prefix)
+			}
+			e.WithinFree += p.Free
+		}
 		e.Age = s.Age + now.At - n.heard
 		e.Named = s.Attachment == t.Attachment
 		if e.Named {
@@ -102,7 +108,7 @@ func (c *Core) state(now Now, n *node, t *tracked, e ipam.NodeENI) ipam.ENIState
 			return ipam.ENIOther
 		case e.Primary && noManage(t.ENI), !e.Primary && !ours:
 			return ipam.ENIForeign
-		case n.draining(t.ID), e.Named && e.Listed > 0 && len(e.Fenced) == e.Listed && e.Free+e.Leased+e.Cooling == 0 && !e.Primary:
+		case n.draining(t.ID), e.Named && e.Listed > 0 && len(e.Fenced) == e.Listed && e.Free+e.Leased+e.Cooling == 0 && !e.Primary && e.Prefixes == 0:
 			return ipam.ENIDraining
 		}
 		return ipam.ENIUsed

@@ -122,6 +122,7 @@ func (t *Tx) restore(now Now, past Past) {
 		}
 		if l.Addresses, l.ENIID = mine, ""; len(mine) > 0 {
 			t.put(bucketLeases, leaseKey(l.Attachment), l)
+			t.meta.Leasable = true // it was leased: a full node stays ready while its file is made anew
 		}
 	}
 	for _, f := range past.Fenced {

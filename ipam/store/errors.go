@@ -73,6 +73,8 @@ type EmptyError struct {
 	Primary  bool         // only the primary interface was asked for
 	Counts   Counts       // of the interfaces that could have served
 	ENIs     int          // how many those are
+	Prefix   bool         // only delegated prefixes were asked for
+	Prefixes int          // delegated prefixes on the interfaces that could have served
 	Others   []string     // names of pools that do exist here, when this one does not
 	Ahead    int          // live tickets before this caller
 	NextCool ipam.Instant // when the next cooling address ends its time; 0 = none cools

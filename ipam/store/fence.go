@@ -26,7 +26,8 @@ func (t *Tx) Choose(now Now, r ipam.Release) ([]Life, error) {
 	for _, f := range []Family{IPv4, IPv6} {
 		prefix := freePrefix(e.ENI, f)
 		t.each(bucketFree, prefix, func(k, _ []byte) bool {
-			if a, ok := netip.AddrFromSlice(k[len(prefix)+8:]); ok {
+			a, ok := netip.AddrFromSlice(k[len(prefix)+8:])
+			if _, delegated := prefixOf(e, a); ok && !delegated {
 				free = append(free, Life{e.ENI, e.Attachment, a})
 			}
 			return true
@@ -40,6 +41,8 @@ func (t *Tx) chooseWhole(now Now, e *ENI) ([]Life, error) {
 	switch age := time.Duration(now.Boot - e.Since); {
 	case e.N == 0:
 		return nil, &WishError{ENI: e.ENI, Why: "it is the primary one"}
+	case len(e.Prefixes) > 0:
+		return nil, &WishError{ENI: e.ENI, Why: "it has the delegated prefix " + e.Prefixes[0].String()}
 	case age < t.meta.Policy.MinAge:
 		return nil, &WishError{ENI: e.ENI, Why: fmt.Sprintf("it is %s old, the policy says %s at least", age.Round(time.Second), t.meta.Policy.MinAge)}
 	}
@@ -76,6 +79,9 @@ func (t *Tx) Fence(now Now, r ipam.Release, chosen []Life) ([]Life, error) {
 	for _, l := range chosen {
 		a, ok := t.address(l.Address)
 		if !ok || a.life() != l || l.ENI != r.ENI || a.State != ipam.Free || a.Flagged {
+			continue
+		}
+		if _, delegated := prefixOf(t.load()[r.ENI], l.Address); delegated {
 			continue
 		}
 		seq := t.bump()

@@ -3,6 +3,7 @@ package store_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -41,6 +42,11 @@ func (w *walk) check() {
 	if after.Meta.Seen.Less(w.before.Meta.Seen) {
 		w.T.Errorf("S8 after %s: seen fell from %v to %v", w.op, w.before.Meta.Seen, after.Meta.Seen)
 	}
+	for _, l := range w.fencedNow(after) {
+		if e := w.ec2[l.ENI]; e != nil && slices.ContainsFunc(e.Prefixes, func(p netip.Prefix) bool { return p.Contains(l.Address) }) {
+			w.T.Errorf("after %s: %s is fenced by itself, and of a delegated prefix", w.op, l.Address)
+		}
+	}
 	w.recount(after)
 	w.snapshots(after)
 	w.before = after
@@ -65,6 +71,15 @@ func (w *walk) wrong(was, is store.Address) string {
 		return "no such transition"
 	}
 	return ""
+}
+
+func (w *walk) fencedNow(s store.State) (all []store.Address) {
+	for _, a := range s.Addresses {
+		if a.State == ipam.Fenced {
+			all = append(all, a)
+		}
+	}
+	return all
 }
 
 func (w *walk) recount(s store.State) {

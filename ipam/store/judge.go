@@ -58,11 +58,8 @@ func judge(s ipam.Supply, local map[netip.Addr]string) (good []ipam.SuppliedENI,
 			continue
 		}
 		ids[e.ENI], macs[e.MAC] = true, true
-		for _, p := range e.Prefixes {
-			refused = append(refused, Refusal{ENI: e.ENI, Address: p.Addr(), Reason: "delegated prefix " + p.String() + ": prefixes are not taken yet"})
-		}
-		e.Prefixes = nil
 		e.Addresses = slices.Clone(e.Addresses)
+		refused = append(refused, enterPrefixes(&e, primaries, taken)...)
 		e.Addresses = slices.DeleteFunc(e.Addresses, func(a netip.Addr) bool {
 			a = a.Unmap()
 			why := addressFault(a, e)

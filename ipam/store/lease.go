@@ -18,9 +18,12 @@ type LeaseRequest struct {
 	Want    []netip.Addr
 	Primary bool // of the primary interface only: for callers that cannot steer to another one
 	Gateway bool // and an address of the same subnet that serves all such callers on this node as their gateway
-	Netns   string
-	Pod     string
-	Took    time.Duration // so far; for the record
+	// Prefix: out of delegated prefixes of the primary interface that serve this network alone, with their first host
+	// addresses as gateways: for callers that make them the subnets of a bridge.
+	Prefix bool
+	Netns  string
+	Pod    string
+	Took   time.Duration // so far; for the record
 	// InUse asks the kernel whether it routes the address to somebody; such a one is passed over and flagged. nil =
 	// nobody can ask.
 	InUse func(netip.Addr) bool
@@ -46,10 +49,13 @@ func (t *Tx) Lease(now Now, r LeaseRequest) (Lease, error) {
 		l.Repeated = true
 		return l, nil
 	}
+	slices.Sort(r.Families)
+	if r.Prefix {
+		return t.leasePrefix(now, r)
+	}
 	if len(r.Want) > 0 {
 		return t.leaseNamed(now, r)
 	}
-	slices.Sort(r.Families)
 	ahead := t.ahead(now, r)
 	p := picker{t: t, now: now, r: r, eligible: t.eligible(r)}
 	p.gateway = r.Gateway && !t.has(GatewayAttachment())
@@ -89,7 +95,7 @@ func (t *Tx) complete(l *Lease) {
 // eligible are the interfaces that may serve a request, in rank order.
 func (t *Tx) eligible(r LeaseRequest) []*ENI {
 	return slices.DeleteFunc(t.ranked(), func(e *ENI) bool {
-		return !e.Listed || !e.Ready || !e.PodsOK || e.Pool != r.Pool || (r.Primary || r.Gateway) && e.N != 0
+		return !e.Listed || !e.Ready || !e.PodsOK || e.Pool != r.Pool || (r.Primary || r.Gateway || r.Prefix) && e.N != 0
 	})
 }
 
@@ -139,8 +145,10 @@ func (t *Tx) whyNot(a *Address, known bool, now Now, r LeaseRequest) string {
 		return "pods may not use its network interface"
 	case e.Pool != r.Pool:
 		return fmt.Sprintf("it is of pool %q, not %q", e.Pool, r.Pool)
-	case (r.Primary || r.Gateway) && e.N != 0:
+	case (r.Primary || r.Gateway || r.Prefix) && e.N != 0:
 		return "it is not on the primary network interface, and the caller cannot steer to another one"
+	case !r.Prefix && !single(e, a.Address):
+		return "it is in a delegated prefix that is kept for a bridge"
 	case r.InUse != nil && r.InUse(a.Address):
 		return "the kernel routes it to somebody already"
 	}
@@ -162,6 +170,9 @@ func (t *Tx) take(now Now, r LeaseRequest, e *ENI, got []*Address) Lease {
 	l.Addresses = t.bind(got[:n], r.Attachment)
 	if r.Gateway {
 		l.Gateways = t.gateways(now, r, e, got[n:])
+	}
+	if r.Prefix {
+		t.bridges(&l, e)
 	}
 	t.put(bucketLeases, leaseKey(r.Attachment), l)
 	t.endTicket(r.Attachment)
@@ -195,8 +206,11 @@ func (t *Tx) gateways(now Now, r LeaseRequest, e *ENI, fresh []*Address) []netip
 }
 
 func (t *Tx) empty(now Now, r LeaseRequest, eligible []*ENI, ahead int) *EmptyError {
-	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway, ENIs: len(eligible), Ahead: ahead, Why: t.meta.Why,
-		Supplied: t.meta.Supplied, Heard: t.meta.Heard, Mute: t.meta.Mute}
+	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway || r.Prefix, ENIs: len(eligible), Ahead: ahead, Why: t.meta.Why,
+		Supplied: t.meta.Supplied, Heard: t.meta.Heard, Mute: t.meta.Mute, Prefix: r.Prefix}
+	for _, n := range eligible {
+		e.Prefixes += len(n.Prefixes)
+	}
 	for _, n := range t.ranked() {
 		switch {
 		case n.Pool != r.Pool:

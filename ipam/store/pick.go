@@ -21,8 +21,9 @@ type picker struct {
 	now      Now
 	r        LeaseRequest
 	eligible []*ENI
-	gateway  bool         // one more per family
-	except   []netip.Addr // chosen already
+	gateway  bool                  // one more per family
+	except   []netip.Addr          // chosen already
+	usable   func(netip.Addr) bool // of one interface; nil = all that may be leased by themselves
 }
 
 // need is how many addresses of each family one interface has to give.
@@ -47,6 +48,10 @@ func (p *picker) enough(ahead int) bool {
 // available counts leasable addresses of a family, and those whose cooling is over as far as they are needed.
 func (p *picker) available(f Family, enough int) (n int) {
 	for _, e := range p.eligible {
+		if len(e.Prefixes) > 0 {
+			n += p.counted(e, f)
+			continue
+		}
 		if f == IPv6 {
 			n += e.Counts.Free6
 		} else {
@@ -57,6 +62,26 @@ func (p *picker) available(f Family, enough int) (n int) {
 		n += len(p.cooled(f, enough-n, nil))
 	}
 	return n
+}
+
+// counted counts by the index, where some free addresses are kept for bridges.
+func (p *picker) counted(e *ENI, f Family) (n int) {
+	prefix := freePrefix(e.ENI, f)
+	p.t.each(bucketFree, prefix, func(k, _ []byte) bool {
+		if a, ok := netip.AddrFromSlice(k[len(prefix)+8:]); ok && single(e, a) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// leasable says whether an address of e is for this request.
+func (p *picker) leasable(e *ENI, a netip.Addr) bool {
+	if p.usable != nil {
+		return p.usable(a)
+	}
+	return single(e, a)
 }
 
 // pick finds the first interface, by rank, that can serve all families; cooled ones only in a second round.
@@ -85,7 +110,7 @@ func (p *picker) from(e *ENI, f Family, n int, cooled bool) []*Address {
 	prefix := freePrefix(e.ENI, f)
 	p.t.each(bucketFree, prefix, func(k, _ []byte) bool {
 		addr, ok := netip.AddrFromSlice(k[len(prefix)+8:])
-		if !ok || slices.Contains(p.except, addr) {
+		if !ok || slices.Contains(p.except, addr) || !p.leasable(e, addr) {
 			return true
 		}
 		a, ok := p.t.address(addr)
@@ -135,6 +160,8 @@ func (p *picker) cooled(f Family, n int, only *ENI) []*Address {
 		e := p.t.load()[a.ENI]
 		switch {
 		case only == nil && !slices.Contains(p.eligible, e), only != nil && e != only:
+			return true
+		case !p.leasable(e, addr):
 			return true
 		case only != nil && p.r.InUse != nil && p.r.InUse(addr):
 			return true // it goes on cooling; the agent looks again

@@ -90,7 +90,7 @@ func (w *walk) run(steps int) {
 	ops := []step{
 		{"add", 10, w.add}, {"del", 8, w.del}, {"gc", 1, w.gc}, {"wait", 2, w.wait}, {"reconcile", 16, w.reconcile},
 		{"deliver", 16, w.deliver}, {"publish", 16, w.publish}, {"links", 8, w.showLinks}, {"time", 14, w.time},
-		{"act", 6, w.act}, {"assign", 10, w.assign},
+		{"act", 6, w.act}, {"assign", 10, w.assign}, {"delegate", 1, w.delegate}, {"add to a bridge", 3, w.addBridged},
 	}
 	if w.humans {
 		ops = append(ops, step{"detach", 1, w.detach}, step{"attach", 3, w.attach})
@@ -138,15 +138,75 @@ func (w *walk) add() {
 		}
 		addr := l.Addresses[0]
 		e := w.ec2[l.ENIID]
-		if !w.human[addr] && (e == nil || e.Attachment != l.ENI.Attachment || !slices.Contains(e.Addresses, addr)) {
+		if !w.human[addr] && (e == nil || e.Attachment != l.ENI.Attachment || !has(e, addr)) {
 			w.T.Errorf("S1: %s leased to %s, EC2 does not have it on %s", addr, a, l.ENIID)
 		}
+		w.onBridge(t, l)
 		if f, ok := w.freed[addr]; ok && w.Now.Boot-f < ipam.Instant(30*time.Second) {
 			w.T.Errorf("S6: %s leased %s after its last lease ended", addr, time.Duration(w.Now.Boot-f))
 		}
 		w.pods[a] = true
 		return nil
 	})
+}
+
+// has says whether EC2 has an address on an interface, as a single one or in a delegated prefix.
+func has(e *ipam.SuppliedENI, a netip.Addr) bool {
+	return slices.Contains(e.Addresses, a) || slices.ContainsFunc(e.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
+}
+
+// onBridge checks that a bridge's subnet is its network's alone.
+func (w *walk) onBridge(t *store.Tx, l store.Lease) {
+	for _, other := range t.State().Leases {
+		for _, p := range other.Prefixes {
+			if other.Attachment != l.Attachment && p.Contains(l.Addresses[0]) && (len(l.Prefixes) == 0 || other.Network != l.Network) {
+				w.T.Errorf("%s has %s, which is in the subnet %s of the bridge of %s", l.Attachment, l.Addresses[0], p, other.Network)
+			}
+		}
+	}
+	for i, p := range l.Prefixes {
+		a, last := l.Addresses[i], netip.Addr{}
+		for b := p.Addr(); p.Contains(b); b = b.Next() {
+			last = b
+		}
+		if l.Gateways[i] != p.Addr().Next() || a == p.Addr() || a == l.Gateways[i] || a == last {
+			w.T.Errorf("%s has %s by gateway %s in subnet %s", l.Attachment, a, l.Gateways[i], p)
+		}
+	}
+}
+
+// addBridged is an ADD behind a bridge.
+func (w *walk) addBridged() {
+	r := w.request(w.attachment())
+	r.Prefix = true
+	w.Do(func(t *store.Tx) error {
+		l, err := t.Lease(w.Now, r)
+		var empty *store.EmptyError
+		if errors.As(err, &empty) {
+			return nil
+		}
+		if err != nil || l.Repeated {
+			return err
+		}
+		addr := l.Addresses[0]
+		if e := w.ec2[l.ENIID]; !w.human[addr] && (e == nil || !has(e, addr)) {
+			w.T.Errorf("S1: %s leased to %s, EC2 does not have it on %s", addr, r.Attachment, l.ENIID)
+		}
+		if f, ok := w.freed[addr]; ok && w.Now.Boot-f < ipam.Instant(30*time.Second) {
+			w.T.Errorf("S6: %s leased %s after its last lease ended", addr, time.Duration(w.Now.Boot-f))
+		}
+		w.onBridge(t, l)
+		w.pods[r.Attachment] = true
+		return nil
+	})
+}
+
+// delegate gives the primary interface a prefix: EC2 has it until the node ends.
+func (w *walk) delegate() {
+	e := w.ec2["eni-00"]
+	if len(e.Prefixes) < 2 {
+		e.Prefixes = append(e.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 110, 10, byte(32 + 16*len(e.Prefixes))}), 28))
+	}
 }
 
 func (w *walk) del() {
@@ -241,7 +301,7 @@ func (w *walk) note() {
 	for _, id := range []ipam.ENIID{"eni-00", "eni-01"} {
 		if e := w.ec2[id]; e != nil {
 			c := *e
-			c.Addresses = slices.Clone(e.Addresses)
+			c.Addresses, c.Prefixes = slices.Clone(e.Addresses), slices.Clone(e.Prefixes)
 			enis = append(enis, c)
 		}
 	}

@@ -25,7 +25,10 @@ func (t *Tx) Release(now Now, a ipam.Attachment, cause string) (l Lease, ok bool
 	}
 	t.free(now, l.Addresses, a)
 	t.delete(bucketLeases, leaseKey(a))
-	if len(l.Gateways) > 0 {
+	switch {
+	case len(l.Prefixes) > 0:
+		t.leaveBridges(l)
+	case len(l.Gateways) > 0:
 		t.leaveGateway(now)
 	}
 	t.record(now, ipam.Record{Verb: ipam.PodDeleted, Network: a.Network, Container: a.Container, IfName: a.IfName,

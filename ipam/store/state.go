@@ -18,7 +18,7 @@ func (t *Tx) Snapshot(now Now) ipam.Snapshot {
 		at[e.ENI] = len(s.ENIs)
 		s.ENIs = append(s.ENIs, ipam.ENISummary{ENI: e.ENI, Attachment: e.Attachment, N: e.N, Pool: e.Pool, Link: e.Ready,
 			Pending: c.Pending, Free: c.Free, Leased: c.Leased, Lost: c.Lost, Cooling: c.Cooling, Held: c.Held,
-			Age: time.Duration(now.Boot - e.Since)})
+			Prefixes: t.prefixSummaries(e), Age: time.Duration(now.Boot - e.Since)})
 		fenced = fenced || c.Fenced > 0
 	}
 	if !fenced {

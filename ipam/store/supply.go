@@ -173,6 +173,9 @@ func (a *acceptance) lists(r *Address) (ipam.SuppliedENI, bool) {
 	}
 	e, ok := a.supplied[r.ENI]
 	same := e.Attachment == r.Attachment || r.State == ipam.Leased || r.State == ipam.Cooling
+	if slices.ContainsFunc(e.Prefixes, func(p netip.Prefix) bool { return r.State == ipam.Fenced && p.Contains(r.Address) }) {
+		return e, false // what was fenced was a single address; that is gone
+	}
 	return e, ok && same && slices.Contains(e.Addresses, r.Address)
 }
 
@@ -181,6 +184,11 @@ func (t *Tx) adoptLease(r *Address, e ipam.SuppliedENI) {
 	var l Lease
 	if r.State == ipam.Leased && t.get(bucketLeases, leaseKey(r.Owner), &l) {
 		l.ENIID, l.Pool = e.ENI, e.Pool
+		for _, p := range l.Prefixes { // of a bridge, by the length of its subnet
+			if slices.Contains(e.Prefixes, p) && p.Contains(r.Address) {
+				t.useBridge(t.load()[e.ENI], p, l.Network)
+			}
+		}
 		t.put(bucketLeases, leaseKey(r.Owner), l)
 	}
 }

@@ -17,7 +17,7 @@ func (t *Tx) Ticket(now Now, r LeaseRequest, deadline ipam.Instant) Ticket {
 	}
 	t.endTicket(r.Attachment) // a dead one
 	t.meta.LastTicket++
-	k := Ticket{N: t.meta.LastTicket, Attachment: r.Attachment, Pool: r.Pool, Pod: r.Pod, Families: r.Families,
+	k := Ticket{N: t.meta.LastTicket, Attachment: r.Attachment, Pool: r.Pool, Pod: r.Pod, Families: r.Families, Prefix: r.Prefix,
 		Since: now.Boot, Deadline: deadline}
 	t.put(bucketTickets, number(k.N), k)
 	t.record(now, ipam.Record{Verb: ipam.PodWaiting, Network: r.Network, Container: r.Container, IfName: r.IfName,
@@ -54,7 +54,7 @@ func (t *Tx) ahead(now Now, r LeaseRequest) (n int) {
 		if k.Attachment == r.Attachment {
 			break
 		}
-		if k.Deadline > now.Boot && k.Pool == r.Pool && overlap(k.Families, r.Families) {
+		if k.Deadline > now.Boot && k.Pool == r.Pool && k.Prefix == r.Prefix && overlap(k.Families, r.Families) {
 			n++
 		}
 	}

@@ -101,7 +101,7 @@ func (c *Counts) add(d Counts) {
 
 // ENI is a network interface of this node: as supplied, and as the kernel shows it.
 type ENI struct {
-	ipam.SuppliedENI              // as last accepted; Addresses and Prefixes are left empty
+	ipam.SuppliedENI              // as last accepted; Addresses are left empty
 	N                int          // small number on this node, fixed for the attachment's life; 0 the primary, 1..127; -1 = not supplied yet
 	Link             string       // name of its link in the kernel; "" until it was seen
 	Present          bool         // the kernel shows a link with its MAC
@@ -109,6 +109,7 @@ type ENI struct {
 	Listed           bool         // in the accepted supply
 	Since            ipam.Instant // when this attachment was first accepted
 	Counts           Counts
+	Bridges          []Bridge `json:",omitempty"` // delegated prefixes that are a network's own for now
 }
 
 // Link is a network interface link as the agent finds it in the kernel.
@@ -142,8 +143,9 @@ func (a *Address) life() Life { return Life{a.ENI, a.Attachment, a.Address} }
 type Lease struct {
 	ipam.Attachment
 	Pool      string
-	Addresses []netip.Addr // one per family, IPv4 first
-	Gateways  []netip.Addr `json:",omitempty"` // the node's reserved ones, same order; only when asked for
+	Addresses []netip.Addr   // one per family, IPv4 first
+	Gateways  []netip.Addr   `json:",omitempty"` // the node's reserved ones, same order; only when asked for
+	Prefixes  []netip.Prefix `json:",omitempty"` // the delegated ones that Addresses are of, same order; only when asked for
 	ENIID     ipam.ENIID
 	Netns     string       `json:",omitempty"`
 	Pod       string       `json:",omitempty"`
@@ -164,6 +166,7 @@ type Ticket struct {
 	Pool     string
 	Pod      string `json:",omitempty"`
 	Families []Family
+	Prefix   bool `json:",omitempty"` // out of delegated prefixes; such waiters are a queue of their own
 	Since    ipam.Instant
 	Deadline ipam.Instant // void after this
 }
