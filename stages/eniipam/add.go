@@ -39,7 +39,7 @@ func (s Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, erro
 	defer done()
 	q := &queue{stage: s, r: r, conf: conf, file: file, began: time.Now(), request: store.LeaseRequest{
 		Attachment: ipam.Attachment(r.Attachment), Pool: pool, Families: conf.families(), Want: want, Primary: conf.Scope == scopePrimary,
-		Gateway: conf.Gateway == gatewayReserve, Netns: r.Netns, Pod: r.Pod.String(), InUse: look}}
+		Gateway: conf.Gateway == gatewayReserve && conf.Scope != scopePrefix, Prefix: conf.Scope == scopePrefix, Netns: r.Netns, Pod: r.Pod.String(), InUse: look}}
 	lease, err := q.lease(ctx)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 	if q.conf.Wait == 0 {
 		return l, q.emptyHanded()
 	}
-	if hopeless(agentLock(q.conf.PoolFile)) {
+	if q.undelegated() || hopeless(agentLock(q.conf.PoolFile)) {
 		return l, q.emptyHanded()
 	}
 	bell, err := q.file.Bell() // before the second look: what comes after that is heard

@@ -3,6 +3,7 @@ package eniipam
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"path"
 	"slices"
 	"strconv"
@@ -19,6 +20,9 @@ const own = "eni-ipam"
 // steering is the caller that sends a pod's packets out by any network interface. All others leave it to the main table,
 // which knows the primary one alone.
 const steering = "routed-veth"
+
+// bridging is the caller whose containers share a subnet of their own.
+const bridging = "bridge"
 
 // notUnder are callers that EC2's network cannot serve, and why.
 var notUnder = map[string]string{
@@ -144,7 +148,20 @@ func decode(r *stages.Request) (*config, error) {
 	if err != nil {
 		return c, err
 	}
-	return c, c.settle()
+	return c, errors.Join(c.settle(), c.router(r))
+}
+
+// router sees that a bridge bears the gateway's address: nothing else leads out of its subnet, nor into it.
+func (c *config) router(r *stages.Request) error {
+	if c.caller != bridging {
+		return nil
+	}
+	for _, key := range []string{"isGateway", "isDefaultGateway"} {
+		if raw, ok := r.Member(key); ok && string(raw) == "true" {
+			return nil
+		}
+	}
+	return stages.Errorf(stages.Config, `isGateway: want true: VPC addresses on a bridge need the node as their gateway`)
 }
 
 // agree refuses an option that is said twice and differently.
@@ -189,9 +206,13 @@ func (c *config) settle() error {
 		}
 	}
 	if c.Scope == "" {
-		c.Scope = scopePrimary
-		if steers {
+		switch {
+		case steers:
 			c.Scope = scopeAny
+		case c.caller == bridging:
+			c.Scope = scopePrefix
+		default:
+			c.Scope = scopePrimary
 		}
 	}
 	refuse := func(format string, args ...any) error { return stages.Errorf(stages.Config, format, args...) }
@@ -199,12 +220,13 @@ func (c *config) settle() error {
 		return refuse("eni-ipam cannot serve %s: %s", c.caller, why)
 	}
 	switch {
-	case c.caller == "bridge":
-		return refuse("eni-ipam cannot serve bridge yet: a bridge needs a whole delegated /28 of the primary network interface as its subnet, " +
-			"and this node's pool has single addresses only; use routed-veth or ptp")
-	case c.Scope == scopePrefix:
-		return refuse(`scope: "prefix" needs a delegated /28, and this node's pool has single addresses only; want "any" or "primary"`)
-	case !steers && c.Scope != scopePrimary:
+	case c.caller == bridging && c.Scope != scopePrefix:
+		return refuse(`ipam.scope: want "prefix": with the subnet's own length the node has two routes to a pod, and takes eth0's`)
+	case c.caller != bridging && c.Scope == scopePrefix:
+		return refuse(`scope: "prefix" gives a bridge a delegated prefix of its own as subnet; want "any" or "primary"`)
+	case c.caller == bridging && c.Gateway != gatewayReserve:
+		return refuse(`ipam.gateway: want "reserve": the bridge bears the first address of the prefix`)
+	case !steers && c.Scope == scopeAny:
 		return refuse(`ipam.scope: want "primary": %s cannot steer packets to another network interface`, c.caller)
 	case c.caller == "ptp" && c.Gateway != gatewayReserve:
 		return refuse(`ipam.gateway: want "reserve": ptp puts the gateway's address on the node, and the subnet's own would cut it off`)

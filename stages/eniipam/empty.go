@@ -64,9 +64,16 @@ func (q *queue) emptyHanded() error {
 	if d := time.Since(q.began); d >= time.Second {
 		waited = fmt.Sprintf(" after %d s", int(d.Seconds()))
 	}
+	if q.undelegated() {
+		return stages.Errorf(stages.PoolEmpty, "no address for %s: a bridge needs a delegated prefix of the primary network interface as its "+
+			"subnet, and it has none that pods may use; delegate a /28 to it, or use routed-veth", whom(q.r))
+	}
 	cause, next := q.cause()
 	return stages.Errorf(stages.PoolEmpty, "no address for %s%s: %s; %s; %s", whom(q.r), waited, q.numbers(), cause, next)
 }
+
+// undelegated says that the request is for delegated prefixes and there is none: waiting brings none.
+func (q *queue) undelegated() bool { return q.last != nil && q.last.Prefix && q.last.Prefixes == 0 }
 
 // numbers say how the pool stands.
 func (q *queue) numbers() string {

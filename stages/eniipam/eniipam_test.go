@@ -143,7 +143,8 @@ func TestResults(t *testing.T) {
 				`"ips":[{"version":"4","interface":0,"address":"10.110.10.11/32","gateway":"169.254.1.1"}],` +
 				`"routes":[{"dst":"10.110.0.0/16"},{"dst":"0.0.0.0/0"}],"dns":{}}`},
 		{"under ptp", n.delegated("ptp", ""),
-			`{"cniVersion":"1.0.0","ips":[{"address":"10.110.10.13/24","gateway":"10.110.10.12"}],"routes":[{"dst":"10.110.0.0/16"},{"dst":"0.0.0.0/0"}]}`},
+			`{"cniVersion":"1.0.0","ips":[{"address":"10.110.10.13/24","gateway":"10.110.10.12"}],` +
+				`"routes":[{"dst":"10.110.0.0/16"},{"dst":"0.0.0.0/0","gw":"10.110.10.12"}]}`},
 		{"under routed-veth", n.delegated("routed-veth", ""),
 			`{"cniVersion":"1.0.0","interfaces":[{"name":"eth1","mac":"02:00:00:00:00:01"}],` +
 				`"ips":[{"interface":0,"address":"10.110.11.10/32","gateway":"169.254.1.1"}],"routes":[{"dst":"10.110.0.0/16"},{"dst":"0.0.0.0/0"}]}`},
@@ -171,8 +172,9 @@ func TestRefused(t *testing.T) {
 	n := newNode(t, storetest.ENI(0, 4))
 	tests := []struct{ name, conf, want string }{
 		{"macvlan", n.delegated("macvlan", ""), "CONFIG eni-ipam cannot serve macvlan: EC2 drops packets whose source MAC is not the network interface's; use routed-veth"},
-		{"bridge", n.delegated("bridge", ""), "CONFIG eni-ipam cannot serve bridge yet: a bridge needs a whole delegated /28"},
-		{"scope prefix", n.conf(`,"scope":"prefix"`), `CONFIG scope: "prefix" needs a delegated /28`},
+		{"bridge that is no gateway", n.delegated("bridge", ""), "CONFIG isGateway: want true"},
+		{"bridge of single addresses", n.delegated("bridge", `,"scope":"primary"`), `CONFIG ipam.scope: want "prefix"`},
+		{"scope prefix", n.conf(`,"scope":"prefix"`), `CONFIG scope: "prefix" gives a bridge a delegated prefix`},
 		{"scope under ptp", n.delegated("ptp", `,"scope":"any"`), `CONFIG ipam.scope: want "primary": ptp cannot steer`},
 		{"gateway under ptp", n.delegated("ptp", `,"gateway":"none"`), `CONFIG ipam.gateway: want "reserve"`},
 		{"gateway behind routed-veth", n.conf(`,"gateway":"reserve"`), `CONFIG gateway: want "none"`},

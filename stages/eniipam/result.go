@@ -34,7 +34,7 @@ func (c *config) result(r *stages.Request, l store.Lease) (*stages.Result, error
 			ip.Interface = types100.Int(0)
 			ip.Gateway = nextHop(a).AsSlice()
 		} else {
-			subnet := c.subnet(l, a)
+			subnet := c.subnet(l, i)
 			if !subnet.IsValid() {
 				return nil, stages.Errorf(stages.ENINotReady, "the subnet of %s for %s is not known", a, whom(r))
 			}
@@ -54,8 +54,12 @@ func nextHop(a netip.Addr) netip.Addr {
 	return nextHop6
 }
 
-func (c *config) subnet(l store.Lease, a netip.Addr) netip.Prefix {
-	if a.Is4() {
+// subnet is what the caller shall take for the address's network: a bridge's own prefix, or the interface's subnet.
+func (c *config) subnet(l store.Lease, i int) netip.Prefix {
+	if i < len(l.Prefixes) {
+		return l.Prefixes[i]
+	}
+	if l.Addresses[i].Is4() {
 		return l.ENI.Subnet
 	}
 	return l.ENI.Subnet6
@@ -63,8 +67,11 @@ func (c *config) subnet(l store.Lease, a netip.Addr) netip.Prefix {
 
 // gateway is the node's reserved address, or the subnet's own for a caller that puts no gateway on the node.
 func (c *config) gateway(l store.Lease, i int, subnet netip.Prefix) netip.Addr {
-	if i < len(l.Gateways) {
+	switch {
+	case i < len(l.Gateways):
 		return l.Gateways[i]
+	case i < len(l.Prefixes): // the pool file was made anew since
+		return store.PrefixGateway(l.Prefixes[i])
 	}
 	if subnet.Addr().Is6() {
 		return nextHop6
@@ -80,19 +87,23 @@ func (c *config) gateway(l store.Lease, i int, subnet netip.Prefix) netip.Addr {
 // trips over a second one.
 func (c *config) routes(l store.Lease) []*types.Route {
 	var out []*types.Route
-	for _, a := range l.Addresses {
+	for i, a := range l.Addresses {
 		for _, n := range l.VPC {
-			if n.Addr().Is4() == a.Is4() && (c.steers() || n != c.subnet(l, a)) {
+			if n.Addr().Is4() == a.Is4() && (c.steers() || n != c.subnet(l, i)) {
 				out = append(out, &types.Route{Dst: network(n.Addr(), n.Bits())})
 			}
 		}
 	}
-	for _, a := range l.Addresses {
+	for i, a := range l.Addresses {
 		anywhere := netip.IPv6Unspecified()
 		if a.Is4() {
 			anywhere = netip.IPv4Unspecified()
 		}
-		out = append(out, &types.Route{Dst: network(anywhere, 0)})
+		route := &types.Route{Dst: network(anywhere, 0)}
+		if !c.steers() { // bridge with isDefaultGateway adds a second one, and trips over it, unless this names its gateway
+			route.GW = c.gateway(l, i, c.subnet(l, i)).AsSlice()
+		}
+		out = append(out, route)
 	}
 	return out
 }

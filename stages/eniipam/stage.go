@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
@@ -49,13 +51,14 @@ func (Stage) Contract() contract.Contract {
 		Adds:         []contract.Fact{contract.IPs, contract.Gateway, contract.ENI},
 		Capabilities: []string{capabilityIPs, capabilityAnnotations},
 		NotUnder:     notUnder,
+		Kernel:       []string{"nothing (a lease in the pool file)"},
 		Keys: map[string]string{
 			"pool":     `string (a pool of enichaind's configuration; default "default")`,
 			"select":   `list of object ({namespace, pool} or {annotation, allow}; the first match wins; default none)`,
 			"families": `list of "ipv4" or "ipv6" (default ["ipv4"])`,
 			"wait":     `duration 0s..` + store.MaxTicket.String() + ` (for an address of an empty pool; default "20s")`,
 			"gateway":  `"none" or "reserve" (default "reserve" as a delegate of others than routed-veth, else "none")`,
-			"scope":    `"any", "primary" or "prefix" (default "primary" as a delegate of others than routed-veth, else "any")`,
+			"scope":    `"any", "primary" or "prefix" (default "prefix" under bridge, "primary" under others than routed-veth, else "any")`,
 			"poolFile": `string (an absolute path; default "` + store.DefaultPath + `")`,
 			"ipam":     `object (these same keys, and type)`,
 		},
@@ -260,7 +263,7 @@ func timed(r *stages.Request, run func(inside func()) error) error {
 	return err
 }
 
-// inUse asks the kernel whether it routes an address to a pod: one question per address that is about to be leased. A
+// inUse asks the kernel whether it routes an address to a pod, or has it itself (a bridge, an administrator): one question per address that is about to be leased. A
 // kernel that does not answer does not stop a pod: the pool's word stands then.
 func (s Stage) inUse() (func(netip.Addr) bool, func()) {
 	if s.InUse != nil {
@@ -276,7 +279,7 @@ func (s Stage) inUse() (func(netip.Addr) bool, func()) {
 			conn = c
 		}
 		way, err := conn.Lookup(link.Query{Dst: a})
-		return err == nil && way.Table == numbers.PodsTable
+		return err == nil && (way.Table == numbers.PodsTable || way.Table == unix.RT_TABLE_LOCAL)
 	}
 	return ask, func() {
 		if conn != nil {

@@ -32,6 +32,7 @@ func (Stage) Contract() contract.Contract {
 		Requires:  []contract.Fact{contract.IPs},
 		Adds:      []contract.Fact{contract.Gateway, contract.SandboxInterface, contract.HostInterface, contract.Routed},
 		Delegates: contract.MayDelegate,
+		Kernel:    []string{"veth", "routes in enichain-pods", "rules 500 1499 1500", "nft inet enichain-routed-veth"},
 		Keys: map[string]string{
 			"mtu":        "0 or integer 68..65535 (default 0: the network interface's)",
 			"vethPrefix": `string (1 to 4 bytes; default "eni")`,

@@ -129,6 +129,7 @@ func declaration() contract.Contract {
 		Requires:  []contract.Fact{contract.IPs, contract.Routed},
 		Adds:      []contract.Fact{contract.Masquerade},
 		Exclusive: []contract.Fact{contract.Masquerade},
+		Kernel:    []string{"nft inet enichain-snat", "the veth's link group"},
 		Keys:      keys(),
 	}
 }
