@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/enichain/enichain/chain/contract"
@@ -39,6 +40,20 @@ func (t *trial) flows(p *pod) {
 			t.hostPorts(p, a)
 		}
 	}
+	t.silence()
+}
+
+// silence says in one reason which hellos were not answered.
+func (t *trial) silence() {
+	if n := len(t.unheard); n > 0 {
+		more := ""
+		if n > 3 {
+			more = fmt.Sprintf(", and %d more", n-3)
+		}
+		t.deaf = true
+		t.report.broken("no answer: %s%s", strings.Join(t.unheard[:min(n, 3)], ", "), more)
+	}
+	t.unheard = nil
 }
 
 // serve answers in a place while work runs.
@@ -133,10 +148,14 @@ func (t *trial) between(a, b *pod) {
 			})
 		}
 	}
+	t.silence()
 }
 
 // reach says hello to a pod again, after something happened that was not to disturb it.
 func (t *trial) reach(p *pod, when string) {
+	if t.deaf {
+		return
+	}
 	for _, prefix := range p.addresses {
 		at := netip.AddrPortFrom(prefix.Addr(), helloPort)
 		if !of(t.node.Self, prefix.Addr()).IsValid() {
@@ -146,6 +165,7 @@ func (t *trial) reach(p *pod, when string) {
 			t.hello(t.node.Self, p.Name+" "+when, "tcp", at, expect{promised: t.facts.facts[contract.Routed], who: p.Name})
 		})
 	}
+	t.silence()
 }
 
 // expect is what a hello must find.
@@ -156,17 +176,17 @@ type expect struct {
 }
 
 // How long a hello may take: TCP sends a lost first packet again after one second, and after three. What is not
-// promised is not waited for, and where several hellos failed the next ones will, too.
+// promised is not waited for, and where one hello failed others will, too.
 const (
 	promisedPatience = 3500 * time.Millisecond
-	shortPatience    = 250 * time.Millisecond
+	shortPatience    = 300 * time.Millisecond
 	slow             = 700 * time.Millisecond // a packet was lost
 )
 
 // hello says hello, files the answer, and judges it if it was promised.
 func (t *trial) hello(from node.Place, to, protocol string, at netip.AddrPort, want expect) {
 	limit := promisedPatience
-	if !want.promised || t.unheard >= 3 {
+	if !want.promised || len(t.unheard) > 0 {
 		limit = shortPatience
 	}
 	ctx, cancel := context.WithTimeout(t.ctx, limit)
@@ -184,8 +204,7 @@ func (t *trial) hello(from node.Place, to, protocol string, at netip.AddrPort, w
 	what := fmt.Sprintf("%s → %s (%s %s)", from.Name, to, protocol, at)
 	switch {
 	case err != nil:
-		t.report.broken("%s: no answer", what)
-		t.unheard++
+		t.unheard = append(t.unheard, what)
 	case answer.Who != want.who:
 		t.report.broken("%s: %s answers", what, answer.Who)
 	case want.saw != nil && !contains(want.saw, answer.Saw):

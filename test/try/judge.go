@@ -31,14 +31,14 @@ type result struct {
 
 // judgeStep judges one stage's result by what it was given.
 func (t *trial) judgeStep(step Step, stdin, out []byte) {
-	who := fmt.Sprintf("stage %d %s", step.Stage, step.Type)
+	who := step.who()
 	var r result
 	if err := json.Unmarshal(out, &r); err != nil {
 		t.report.broken("%s: its result is no CNI result: %v", who, err)
 		return
 	}
 	if r.CNIVersion != t.list.CNIVersion {
-		t.report.broken("%s: its result says cniVersion %q, and was asked for %q", who, r.CNIVersion, t.list.CNIVersion)
+		t.report.brokenOnce(who+" version", "%s: its result says cniVersion %q, and was asked for %q", who, r.CNIVersion, t.list.CNIVersion)
 	}
 	var asked struct {
 		Prev *result `json:"prevResult"`
@@ -47,11 +47,11 @@ func (t *trial) judgeStep(step Step, stdin, out []byte) {
 		return
 	}
 	if !emptyDNS(asked.Prev.DNS) && !jsonEqual(asked.Prev.DNS, r.DNS) {
-		t.report.broken("%s: it drops or changes dns of the stages before it: %s", who, asked.Prev.DNS)
+		t.report.brokenOnce(who+" dns", "%s: it drops or changes dns of the stages before it: %s", who, asked.Prev.DNS)
 	}
 	for _, ip := range asked.Prev.IPs {
 		if !slices.ContainsFunc(r.addresses(), func(p netip.Prefix) bool { return p.Addr() == ip.Address.Addr() }) {
-			t.report.broken("%s: it drops the address %s of the stages before it", who, ip.Address.Addr())
+			t.report.brokenOnce(who+" address", "%s: it drops the address %s of the stages before it", who, ip.Address.Addr())
 		}
 	}
 }
@@ -73,9 +73,8 @@ func (t *trial) judge(p *pod) {
 	if json.Unmarshal(p.result, &r) != nil {
 		return // said before
 	}
-	p.addresses = r.addresses()
 	if p.Name == firstPod {
-		t.report.Addresses = p.addresses
+		t.report.Addresses = r.addresses()
 	}
 	own := t.judgeInterfaces(p, r)
 	if len(r.IPs) == 0 {
@@ -106,6 +105,9 @@ func (t *trial) judgeInterfaces(p *pod, r result) int {
 		case f.Sandbox == "":
 		case f.Sandbox != p.Netns:
 			t.report.broken("interfaces[%d].sandbox is %q, and CNI_NETNS was %q", i, f.Sandbox, p.Netns)
+			if f.Name == p.rt.IfName {
+				own = i
+			}
 		case f.Name == p.rt.IfName && own >= 0:
 			t.report.broken("the result lists the pod's %s twice", f.Name)
 		case f.Name == p.rt.IfName:
@@ -145,7 +147,7 @@ func (t *trial) compare(p *pod, r result) {
 			if f.Sandbox == "" || f.Name != p.rt.IfName {
 				return nil
 			}
-			return holds(link, r)
+			return p.holds(link, r)
 		})
 		if err != nil {
 			t.report.broken("interfaces[%d]: %v", i, err)
@@ -153,16 +155,21 @@ func (t *trial) compare(p *pod, r result) {
 	}
 }
 
-// holds looks for the result's addresses on the pod's interface.
-func holds(link netlink.Link, r result) error {
+// holds looks for the result's addresses on the pod's interface; those that are there are the pod's.
+func (p *pod) holds(link netlink.Link, r result) error {
 	all, err := netlink.AddrList(link, netlink.FAMILY_ALL)
 	if err != nil {
 		return fmt.Errorf("cannot list the addresses of %s: %w", link.Attrs().Name, err)
 	}
+	var missing error
 	for _, want := range r.IPs {
-		if !slices.ContainsFunc(all, func(a netlink.Addr) bool { return a.IP.String() == want.Address.Addr().String() }) {
-			return fmt.Errorf("%s has not the address %s", link.Attrs().Name, want.Address.Addr())
+		a := want.Address.Addr()
+		switch {
+		case !slices.ContainsFunc(all, func(b netlink.Addr) bool { return b.IP.String() == a.String() }):
+			missing = fmt.Errorf("%s has not the address %s", link.Attrs().Name, a)
+		case !slices.Contains(p.addresses, want.Address):
+			p.addresses = append(p.addresses, want.Address)
 		}
 	}
-	return nil
+	return missing
 }

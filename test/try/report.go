@@ -50,6 +50,16 @@ type Step struct {
 	PodChanges []kernel.Change `json:"podChanges,omitempty"` // in the pod
 }
 
+func (s Step) who() string { return fmt.Sprintf("stage %d %s", s.Stage, s.Type) }
+
+// said is the error with its code.
+func (s Step) said() string {
+	if s.Code == 0 {
+		return s.Err
+	}
+	return fmt.Sprintf("%s (code %d)", s.Err, s.Code)
+}
+
 // Flow is a hello from one place to another.
 type Flow struct {
 	From     string         `json:"from"`
@@ -87,6 +97,19 @@ type Report struct {
 	Broken    []string        `json:"broken"`    // why this list does not work; empty: it does
 	Notes     []string        `json:"notes"`     // worth knowing, and no fault of the list
 	Took      time.Duration   `json:"took"`
+
+	said map[string]bool // kinds of reasons that stand in Broken
+}
+
+// brokenOnce files a reason, but not another of the same kind.
+func (r *Report) brokenOnce(kind, format string, args ...any) {
+	if r.said == nil {
+		r.said = map[string]bool{}
+	}
+	if !r.said[kind] {
+		r.said[kind] = true
+		r.broken(format, args...)
+	}
 }
 
 func (r *Report) broken(format string, args ...any) {

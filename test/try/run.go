@@ -3,9 +3,9 @@ package try
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/containernetworking/cni/libcni"
@@ -30,9 +30,11 @@ type trial struct {
 	cni     *libcni.CNIConfig
 	record  *recorder
 	report  *Report
-	unheard int          // promised hellos without an answer
-	fresh   kernel.State // before anything
-	base    kernel.State // after the pod to warm up
+	unheard []string        // promised hellos without an answer, not yet filed
+	deaf    bool            // some were filed
+	early   []kernel.Change // that a pod left while another lived
+	fresh   kernel.State    // before anything
+	base    kernel.State    // after the pod to warm up
 }
 
 // Run tries a list on the node: STATUS; a pod to warm up; two pods with every verb, side by side; GC with and without
@@ -122,6 +124,9 @@ func (t *trial) all() (err error) {
 	if err := t.leftBehind("after GC without pods"); err != nil {
 		return err
 	}
+	if len(t.early) > 0 && len(t.report.Left) == 0 {
+		t.report.broken("left behind by a pod as long as another lives: %s", firstOf(t.early))
+	}
 	if err := t.kills(); err != nil {
 		return err
 	}
@@ -133,9 +138,12 @@ func (t *trial) all() (err error) {
 // leftBehind looks for what the pods that are gone left.
 func (t *trial) leftBehind(when string) error {
 	left, err := t.left()
-	if len(left) > 0 {
+	switch {
+	case len(left) > 0:
 		t.report.Left = left
-		t.report.broken("left behind %s: %s", when, firstOf(left))
+		t.report.brokenOnce("left", "left behind %s: %s", when, firstOf(left))
+	case len(t.report.Left) > 0:
+		t.report.note("what was left behind is gone %s", when)
 	}
 	return err
 }
@@ -151,23 +159,20 @@ func (t *trial) verb(name string, p *pod, run func() error) bool {
 	if p != nil {
 		who = " of pod " + p.Name
 	}
-	t.report.broken("%s%s fails: %s", name, who, plain(err))
+	t.report.brokenOnce(name, "%s%s fails: %s", name, who, t.blame(err))
 	return false
 }
 
-// plain is an error without libcni's wrapping; a stage is named by it already.
-func plain(err error) string {
-	var e *types.Error
-	if errors.As(err, &e) {
-		text := e.Msg
-		if e.Details != "" {
-			text += "; " + e.Details
+// blame says which stage failed, and what it said; libcni's own errors are told as they are.
+func (t *trial) blame(err error) string {
+	for i := len(t.report.Steps) - 1; i >= 0 && !t.record.silent; i-- {
+		s := t.report.Steps[i]
+		if s.Verb != t.record.verb {
+			break
 		}
-		var outer = err.Error()
-		if i := len(outer) - len(e.Error()); i > 0 {
-			return outer[:i] + text
+		if s.Err != "" { // GC goes on after an error
+			return s.who() + ": " + s.said()
 		}
-		return text
 	}
 	return err.Error()
 }
@@ -222,7 +227,7 @@ func (t *trial) check(p *pod, when string) bool {
 	}
 	t.record.verb, t.record.pod = "CHECK", p
 	if err := t.cni.CheckNetworkList(t.ctx, t.list, p.rt); err != nil {
-		t.report.broken("CHECK %s fails: %s", when, plain(err))
+		t.report.brokenOnce("CHECK", "CHECK %s fails: %s", when, t.blame(err))
 		return false
 	}
 	return true
@@ -308,10 +313,12 @@ func (t *trial) beside(first *pod) error {
 	}
 	t.say("the second pod")
 	if t.add(second) {
-		t.judge(second)
-		t.check(second, "right after ADD of a second pod")
-		t.flows(second)
-		t.between(first, second)
+		if len(t.report.Broken) == 0 { // else it would only be found again
+			t.judge(second)
+			t.check(second, "right after ADD of a second pod")
+			t.flows(second)
+			t.between(first, second)
+		}
 		t.check(first, "of the first pod after ADD of a second")
 		t.say("GC with both pods valid")
 		if err := t.untouched("GC with both pods in the valid list", func() { t.gc(first, second) }); err != nil {
@@ -326,8 +333,11 @@ func (t *trial) beside(first *pod) error {
 	if err != nil {
 		return err
 	}
-	if changes := kernel.Diff(alone, now); len(changes) > 0 {
-		t.report.broken("after the second pod, the first one's node is not as it was: %s", firstOf(changes))
+	switch changes := kernel.Diff(alone, now); {
+	case slices.ContainsFunc(changes, func(c kernel.Change) bool { return !c.Added }):
+		t.report.broken("after DEL of the second pod the node is not as it was with the first one: %s", firstOf(changes))
+	default:
+		t.early = changes
 	}
 	t.check(first, "of the first pod after DEL of the second")
 	t.reach(first, "after DEL of the second")

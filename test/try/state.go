@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/enichain/enichain/test/kernel"
@@ -139,7 +140,7 @@ func tree(root string) (files []string) {
 }
 
 func firstOf(changes []kernel.Change) string {
-	text := changes[0].String()
+	text := strings.Join(strings.Fields(changes[0].String()), " ")
 	if n := len(changes) - 1; n > 0 {
 		text += fmt.Sprintf(" (and %d more)", n)
 	}

@@ -101,10 +101,7 @@ func (r *Report) outcome(verb string) string {
 		if s.Verb != verb || s.Err == "" {
 			continue
 		}
-		text := fmt.Sprintf("%s: %s", s.Type, s.Err)
-		if s.Code != 0 {
-			text += fmt.Sprintf(" (code %d)", s.Code)
-		}
+		text := s.Type + ": " + s.said()
 		if verb == "ADD again" {
 			return "refused by " + text
 		}
