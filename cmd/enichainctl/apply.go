@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -17,22 +15,19 @@ import (
 	"github.com/enichain/enichain/chain"
 	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/chain/generation"
-	"github.com/enichain/enichain/chain/known"
 )
 
 // applying is one run of "chain apply".
 type applying struct {
-	*app
+	*chains
 	store                 generation.Store
-	cniPath               string
-	as, runtime           string
+	as                    string
 	dry, wait, now, force bool
 	timeout               time.Duration
-	stdin                 io.Reader
 }
 
 func (a *app) applyCommand() *cobra.Command {
-	x := &applying{app: a, stdin: os.Stdin}
+	x := &applying{}
 	c := &cobra.Command{
 		Use:   "apply FILE",
 		Short: "install a list as the next generation; old ones are cleaned up after their last pod",
@@ -41,20 +36,14 @@ file that holds its network's list now, or else under its own name. Running pods
 enichaind cleans up after a stage that was taken out, pod by pod as they end.
 FILE may be "-" for standard input. Exit code 1: the list has errors, and nothing was installed.`,
 		Example: "  enichainctl chain apply --dry-run no-snat.conflist\n  enichainctl chain swap portmap-compat=portmap | enichainctl chain apply - --wait",
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) != 1 {
-				return fmt.Errorf("apply takes one file, but got %d", len(args))
-			}
-			return nil
-		},
-		RunE: func(c *cobra.Command, args []string) error { return x.run(c.Context(), args[0]) },
+		Args:    oneFile,
+		RunE:    func(c *cobra.Command, args []string) error { return x.run(c.Context(), args[0]) },
 	}
 	f := c.Flags()
 	a.listFlags(c, &x.store)
-	f.StringVar(&x.cniPath, "cni-path", cmp.Or(a.getenv("CNI_PATH"), generation.DefaultBinDir),
-		"where the stages are installed; folders separated by ':' (environment: CNI_PATH)")
+	x.chains = a.chainFlags(c)
+	x.runtimeFlag(c)
 	f.StringVar(&x.as, "as", "", "file name in the runtime's folder")
-	f.StringVar(&x.runtime, "runtime", "", "judge for one runtime: "+strings.Join(chain.Runtimes(), ", "))
 	f.BoolVar(&x.dry, "dry-run", false, "say what would happen, and change nothing")
 	f.BoolVar(&x.wait, "wait", false, "until the last pod of older generations is gone, and cleaned up after")
 	f.DurationVar(&x.timeout, "timeout", 0, "with --wait: give up after this long, exit code 4; 0 waits for ever")
@@ -93,13 +82,13 @@ func (x *applying) run(ctx context.Context, path string) error {
 	if err != nil {
 		return blind(err, "")
 	}
-	problems, contracts, err := x.lint(ctx, path, text)
-	if err != nil {
-		return err
-	}
 	folder, err := generation.ReadFolder(x.store.ConfDir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return blind(err, "try again as root")
+	}
+	problems, err := x.lint(ctx, path, text)
+	if err != nil {
+		return err
 	}
 	l, err := generation.ParseList(text)
 	if err != nil {
@@ -113,7 +102,7 @@ func (x *applying) run(ctx context.Context, path string) error {
 	if err != nil {
 		return blind(err, "try again as root")
 	}
-	done := applied{Pods: pods, Problems: problems, DryRun: x.dry, Leaving: x.leaving(ctx, leavers, contracts)}
+	done := applied{Pods: pods, Problems: problems, DryRun: x.dry, Leaving: x.leaving(ctx, leavers)}
 	if i := slices.IndexFunc(done.Leaving, func(s leaving) bool { return s.wire }); x.now && i >= 0 {
 		return &failure{code: exitWrong, err: fmt.Errorf("--now would take %s from running pods: %s", done.Leaving[i].Type, done.Leaving[i].Breaks),
 			do: "without --now they keep it until they end"}
@@ -135,7 +124,7 @@ func (x *applying) run(ctx context.Context, path string) error {
 
 func (x *applying) read(path string) (text []byte, name string, err error) {
 	if path == "-" {
-		if text, err = io.ReadAll(x.stdin); err != nil {
+		if text, err = io.ReadAll(x.in); err != nil {
 			err = fmt.Errorf("cannot read standard input: %w", err)
 		}
 		return text, "", err
@@ -146,34 +135,41 @@ func (x *applying) read(path string) (text []byte, name string, err error) {
 	return text, filepath.Base(path), err
 }
 
-// lint refuses a list with errors, unless forced.
-func (x *applying) lint(ctx context.Context, path string, text []byte) ([]chain.Problem, chain.Contracts, error) {
-	if x.runtime != "" && !slices.Contains(chain.Runtimes(), x.runtime) {
-		return nil, nil, fmt.Errorf("--runtime %q: want one of %s", x.runtime, strings.Join(chain.Runtimes(), ", "))
+// lint judges the list with the drop-ins that it will have, and refuses one with errors, unless forced.
+func (x *applying) lint(ctx context.Context, path string, text []byte) ([]chain.Problem, error) {
+	o, err := x.options()
+	if err != nil {
+		return nil, err
 	}
 	if path == "-" {
 		path = "stdin"
 	}
-	contracts := chain.Installed(filepath.SplitList(x.cniPath), known.Of)
 	l, problems := chain.Parse(path, text)
-	if l != nil {
-		problems = append(problems, chain.Lint(ctx, l, contracts, chain.Options{Runtime: x.runtime})...)
+	if l != nil && !l.LoadOnlyInlined {
+		dropIns, _ := filepath.Glob(filepath.Join(x.store.ConfDir, l.Name, "*.conf")) // a folder of an odd name has none
+		for _, file := range dropIns {
+			more, faults := chain.Load(file)
+			problems = append(problems, faults...)
+			if more != nil {
+				l.Stages = append(l.Stages, more.Stages...)
+			}
+		}
 	}
-	for _, p := range problems {
-		fmt.Fprintf(x.err, "%s  %s %s\n", p, p.Severity, p.Code)
-	}
+	problems = x.judge(ctx, l, problems, o)
+	x.problems(x.err, problems)
 	switch n := chain.Errors(problems, false); {
 	case l == nil: // a runtime would not read it either: --force does not help
-		return nil, nil, &failure{code: exitWrong, err: fmt.Errorf("%s is no list that a runtime reads; nothing was installed", path)}
+		return nil, &failure{code: exitWrong, err: fmt.Errorf("%s is no list that a runtime reads; nothing was installed", path)}
 	case n > 0 && !x.force:
-		return nil, nil, &failure{code: exitWrong, err: fmt.Errorf("%s has %s; nothing was installed", path, plural(n, "error")),
-			do: "what they mean:  enichainctl chain lint " + path + "    install it all the same:  --force"}
+		return nil, &failure{code: exitWrong, err: fmt.Errorf("%s has %s; nothing was installed", path, plural(n, "error")),
+			do: "to install it all the same:  --force"}
 	}
-	return problems, contracts, nil
+	return problems, nil
 }
 
 // leaving sums up by stage.
-func (x *applying) leaving(ctx context.Context, leavers []generation.Leaver, contracts chain.Contracts) []leaving {
+func (x *applying) leaving(ctx context.Context, leavers []generation.Leaver) []leaving {
+	contracts := x.contracts()
 	sum := []leaving{}
 	for _, v := range leavers {
 		for _, i := range v.Stages {
@@ -251,7 +247,7 @@ func (x *applying) tell(d applied) error {
 			x.printf("departed %s: enichaind cleans up after %s as they end\n", s.Type, plural(len(s.Pods), "pod"))
 		}
 	}
-	if silent := x.heartbeat(); silent != "" && len(d.Leaving) > 0 && !d.Took {
+	if silent := x.heartbeat(); silent != "" && len(d.Leaving) > 0 && !x.now {
 		x.printf("WARNING  %s: nobody cleans up until it does\n", silent)
 	}
 	return nil

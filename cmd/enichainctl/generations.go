@@ -105,3 +105,26 @@ func generationsLine(v generation.View) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+// chainLines are the lines of "status" about lists: one for each network whose lists are kept, else what the daemon
+// says. What keeps a departed stage from being cleaned up is a fault.
+func chainLines(s generation.Store, daemon string) (lines, faults []string, views []generation.View) {
+	views, err := s.View()
+	if err != nil {
+		return []string{fmt.Sprintf("%s    (generations: %v)", daemon, err)}, nil, nil
+	}
+	for _, v := range views {
+		file := v.File
+		if file == "" {
+			file = "no list of network " + v.Network
+		}
+		if line := generationsLine(v); line != "" {
+			file += "  " + line
+		}
+		lines = append(lines, file)
+	}
+	if len(lines) == 0 {
+		lines = []string{daemon}
+	}
+	return lines, generationFaults(views), views
+}

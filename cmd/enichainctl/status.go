@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/enichain/enichain/chain/generation"
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/stages/routedveth"
@@ -16,6 +17,7 @@ import (
 
 func (a *app) statusCommand() *cobra.Command {
 	var watch bool
+	var lists generation.Store
 	c := &cobra.Command{
 		Use:     "status",
 		Short:   "this node on one screen: pool, chain, daemon, drift, last error",
@@ -23,31 +25,34 @@ func (a *app) statusCommand() *cobra.Command {
 		Example: "  enichainctl status --watch",
 		Args:    noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			return a.again(c.Context(), watch, func() error { return a.showStatus(c) })
+			return a.again(c.Context(), watch, func() error { return a.showStatus(c, lists) })
 		},
 	}
 	c.Flags().BoolVar(&watch, "watch", false, "draw it again at each change")
+	a.listFlags(c, &lists)
 	return c
 }
 
 // nodeStatus is the JSON form.
 type nodeStatus struct {
-	Node     string          `json:"node"`
-	Instance ipam.InstanceID `json:"instance"`
-	Type     string          `json:"type,omitempty"`
-	Daemon   *daemonStatus   `json:"daemon"`
-	Counts   countsForm      `json:"counts"`
-	All      int             `json:"addresses"`
-	Target   int             `json:"target"`
-	Waiting  int             `json:"waiting"`
-	Why      *ipam.Why       `json:"why,omitempty"`
-	Degraded []string        `json:"degraded"`
+	Node     string            `json:"node"`
+	Instance ipam.InstanceID   `json:"instance"`
+	Type     string            `json:"type,omitempty"`
+	Daemon   *daemonStatus     `json:"daemon"`
+	Counts   countsForm        `json:"counts"`
+	All      int               `json:"addresses"`
+	Target   int               `json:"target"`
+	Waiting  int               `json:"waiting"`
+	Why      *ipam.Why         `json:"why,omitempty"`
+	Lists    []generation.View `json:"lists,omitempty"`
+	Degraded []string          `json:"degraded"`
+	chain    []string
 	drift    []string
 	longest  time.Duration
 	counts   store.Counts
 }
 
-func (a *app) showStatus(c *cobra.Command) error {
+func (a *app) showStatus(c *cobra.Command, lists generation.Store) error {
 	s, err := a.state(c.Context())
 	if err != nil {
 		return err
@@ -77,6 +82,9 @@ func (a *app) showStatus(c *cobra.Command) error {
 		}
 		n.Degraded = append(n.Degraded, silent)
 	}
+	var faults []string
+	n.chain, faults, n.Lists = chainLines(lists, n.Daemon.list())
+	n.Degraded = append(n.Degraded, faults...)
 	if m := s.Meta.Mute; m != nil {
 		n.Degraded = append(n.Degraded, a.mute(m))
 	}
@@ -107,24 +115,21 @@ func (a *app) showStatus(c *cobra.Command) error {
 
 func (a *app) printStatus(n nodeStatus, silent string, s store.State, view routedveth.View) {
 	daemon := silent
-	list := "not known without enichaind"
 	if d := n.Daemon; d != nil {
 		bus := "bus connected"
 		if !d.Bus.Connected || s.Meta.Mute != nil {
 			bus = "bus not reached"
 		}
 		daemon = fmt.Sprintf("enichaind %s up %s    %s", d.Version, age(a.clock().Wall.Sub(d.Started)), bus)
-		list = d.List
-		if list == "" {
-			list = "none installed by enichaind"
-		}
 	}
 	a.printf("node    %s  %s  %s    %s\n", n.Node, n.Instance, n.Type, daemon)
 	a.printf("pool    %s    target %d warm\n", counts(n.counts, n.All), n.Target)
 	if n.Waiting > 0 {
 		a.printf("wait    %s without an address, the longest for %s\n", plural(n.Waiting, "pod"), age(n.longest))
 	}
-	a.printf("chain   %s\n", list)
+	for _, line := range n.chain {
+		a.printf("chain   %s\n", line)
+	}
 	switch {
 	case len(n.drift) > 0:
 		a.printf("kernel  %s\n", strings.Join(n.drift, "; "))
@@ -140,6 +145,17 @@ func (a *app) printStatus(n nodeStatus, silent string, s store.State, view route
 	for _, d := range n.Degraded {
 		a.printf("WRONG   %s\n", d)
 	}
+}
+
+// list is what the daemon says of the list that it installed.
+func (d *daemonStatus) list() string {
+	switch {
+	case d == nil:
+		return "not known without enichaind"
+	case d.List == "":
+		return "none installed by enichaind"
+	}
+	return d.List
 }
 
 // retry says when the reconciler tries again; "" where that is not known, or over.
