@@ -176,3 +176,60 @@ func FuzzReadsAsLibcni(f *testing.F) {
 		}
 	})
 }
+
+// TestDropInsAsLibcni compares whole folders.
+func TestDropInsAsLibcni(t *testing.T) {
+	for _, content := range []map[string]string{
+		{"x.conflist": texts[0], "n/b.conf": `{"type":"b"}`, "n/a.conf": `{"type":"c","name":"other"}`, "n/c.conflist": texts[0], "n/d.json": `{"type":"d"}`},
+		{"x.conflist": `{"name":"n"}`, "n/a.conf": `{"type":"a"}`},
+		{"x.conflist": `{"name":"n"}`, "m/a.conf": `{"type":"a"}`},
+		{"x.conflist": `{"name":"n","plugins":[]}`, "n/a.conf": `{"type":"a"}`},
+		{"x.conflist": `{"name":"n","loadOnlyInlinedPlugins":true,"plugins":[{"type":"a"}]}`, "n/a.conf": `{`},
+		{"x.conflist": texts[0], "n/a.conf": `{`},
+		{"x.conflist": texts[0], "n/a.conf": `{}`},
+		{"x.conflist": texts[0], "n/a.conf": `[]`},
+		{"x.conflist": texts[0], "n/a.conf": ``},
+		{"x.conflist": texts[0], "n/a.conf": `{"type":"b","type":5}`},
+		{"x.conflist": texts[0], "n/sub.conf/a.conf": `{"type":"b"}`},
+		{"x.conflist": texts[0], "n": "a file"},
+		{"x.conflist": `{"name":"../n","plugins":[{"type":"a"}]}`},
+		{"x.conflist": `{"name":"","plugins":[{"type":"a"}]}`, "a.conf": `{"type":"b"}`},
+	} {
+		path := filepath.Join(files(t, content), "x.conflist")
+		want, err := libcnis(path)
+		l, problems := Load(path)
+		if diff := cmp.Diff(want, ours(l)); diff != "" {
+			t.Errorf("%v\nlibcni: %v\nours: %v\n(-libcni +ours):\n%s", content, err, problems, diff)
+		}
+	}
+}
+
+// FuzzNothingPanics hands all that can be read to all that reads it. What Swap makes can be read again.
+func FuzzNothingPanics(f *testing.F) {
+	for _, text := range texts {
+		f.Add(text, "b", "portmap")
+	}
+	for _, stages := range [][]string{{eniIPAM, routedVeth, snatStage, compat}, {hostLocal, `{"mtu":5,"type":"ptp"}`, portmap}} {
+		f.Add(of(stages...), "2", "ptp")
+		f.Add(of(stages...), "3", "ptp{eni-ipam}")
+	}
+	f.Fuzz(func(t *testing.T, text, old, replacement string) {
+		l, _ := Parse("x", []byte(text))
+		if l == nil {
+			return
+		}
+		for _, runtime := range append(Runtimes(), AnyRuntime) {
+			Lint(t.Context(), l, declared{}, Options{Runtime: runtime})
+		}
+		_ = Explain(t.Context(), l, declared{}).Text()
+		_ = Diff(t.Context(), l, l, declared{}).Text()
+		s, err := Swap(t.Context(), l, old, replacement, SwapOptions{Set: []string{"mtu=5"}, Contracts: declared{}})
+		if err != nil {
+			return
+		}
+		after, problems := Parse("x", s.Text)
+		if after == nil || len(after.Stages) > len(l.Stages) {
+			t.Errorf("%s → %s\n%s\nbecame\n%s\n%v", old, replacement, text, s.Text, problems)
+		}
+	})
+}

@@ -25,27 +25,37 @@ func ruleDelegate(j *judge, s *step) {
 	}
 }
 
-// eniUnder: what eni-ipam's gateway and scope may be depends on who calls it (its own settle says the same at ADD).
+// eniUnder: what eni-ipam's gateway and scope may be depends on who calls it (its own settle says the same at ADD); as a
+// stage of its own it is called by the runtime.
 func (j *judge) eniUnder(s *step) {
-	ipam, _ := s.Member("ipam")
-	word := func(key string) string {
-		raw, _ := memberOf(ipam, key)
-		w, _ := text(raw)
-		return w
+	ipam, caller, path := s.Config, s.Type, ""
+	if s.delegate != nil {
+		ipam, _ = s.Member("ipam")
+		path = "ipam."
 	}
 	refuse := func(key, want, why string) {
-		j.stage(s, "ipam."+key, Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("under %s want %q, got %q", s.Type, want, word(key)), Why: why,
-			Fixes: []string{fmt.Sprintf("%q: %q", key, want)}})
+		raw, _ := memberOf(ipam, key)
+		if given, _ := text(raw); given != want && slices.Contains([]string{"none", "reserve", "any", "primary", "prefix"}, given) {
+			j.stage(s, path+key, Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("want %q here, got %q", want, given), Why: why,
+				Fixes: []string{fmt.Sprintf("%q: %q", key, want)}})
+		}
 	}
-	steers := s.Type == "routed-veth"
-	switch {
-	case steers && word("gateway") == "reserve":
+	switch caller {
+	case "eni-ipam", "routed-veth":
 		refuse("gateway", "none", "behind routed-veth the next hop is 169.254.1.1, and no address has to be reserved")
-	case !steers && word("gateway") == "none":
-		refuse("gateway", "reserve", s.Type+" gives the gateway's address to its own end of the wire: without one it fails, and with the subnet's own it would cut the VPC's router off")
+	case "ptp":
+		refuse("gateway", "reserve", "ptp gives the gateway's address to its own end of the wire: without one it fails, and with the subnet's own it would cut the VPC's router off")
+	case "bridge":
+		refuse("gateway", "reserve", "the bridge bears the first address of the prefix")
+		refuse("scope", "prefix", "with the subnet's own length the node has two routes to a pod, and takes eth0's")
+		return
 	}
-	if !steers && word("scope") == "any" {
-		refuse("scope", "primary", s.Type+" knows one routing table: a pod of another network interface would send by the wrong one, and the VPC drops that")
+	raw, _ := memberOf(ipam, "scope")
+	switch given, _ := text(raw); {
+	case given == "prefix":
+		refuse("scope", "primary", "a prefix of its own is what a bridge needs as its subnet; nobody else does")
+	case given == "any" && caller != "eni-ipam" && caller != "routed-veth":
+		refuse("scope", "primary", caller+" knows one routing table: a pod of another network interface would send by the wrong one, and the VPC drops that")
 	}
 }
 
@@ -53,10 +63,7 @@ func (j *judge) eniUnder(s *step) {
 func ruleSingleKeys(j *judge, s *step) {
 	switch s.Type {
 	case "eni-ipam":
-		if raw, ok := s.Member("gateway"); ok && s.number == 1 && string(raw) == `"reserve"` {
-			j.stage(s, "gateway", Problem{Code: "C109", Severity: Error, Text: `want "none" for a stage of its own, got "reserve"`,
-				Why: "behind routed-veth the next hop is 169.254.1.1, and no address has to be reserved", Fixes: []string{`"gateway": "none"`}})
-		}
+		j.eniUnder(s)
 	case "portmap", "portmap-compat":
 		j.portmapKeys(s)
 	case "bandwidth":

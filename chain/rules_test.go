@@ -79,6 +79,11 @@ func TestRules(t *testing.T) {
 		{name: "a gateway behind routed-veth", list: of(`{"type":"routed-veth","ipam":{"type":"eni-ipam","gateway":"reserve"}}`), want: []string{"1 C109 error ipam.gateway"}},
 		{name: "a gateway for a stage of its own", list: of(`{"type":"eni-ipam","gateway":"reserve"}`, routedVeth), want: []string{"1 C109 error gateway"}},
 
+		{name: "a part of the subnet under bridge", list: of(`{"type":"bridge","isGateway":true,"ipam":{"type":"eni-ipam","scope":"primary"}}`), want: []string{"1 C109 error ipam.scope"}},
+		{name: "a prefix under ptp", list: of(`{"type":"ptp","ipam":{"type":"eni-ipam","scope":"prefix"}}`), want: []string{"1 C109 error ipam.scope"}},
+		{name: "a prefix for a stage of its own", list: of(`{"type":"eni-ipam","scope":"prefix"}`, routedVeth), want: []string{"1 C109 error scope"}},
+		{name: "any network interface for a stage of its own", list: of(`{"type":"eni-ipam","scope":"any","gateway":"none"}`, routedVeth)},
+
 		{name: "a rate without a burst", list: of(eniIPAM, routedVeth, `{"type":"bandwidth","egressRate":1000}`), want: []string{"3 C110 error egressRate"}},
 		{name: "iptables' conditions and no backend", list: of(eniIPAM, routedVeth, `{"type":"portmap-compat","conditionsV4":["!","-s","10.0.0.0/8"],"capabilities":{"portMappings":true}}`)},
 		{name: "conditions of two languages", list: of(eniIPAM, routedVeth,
