@@ -33,15 +33,15 @@ func (c call) forgetOldFlows(r *stages.Request) {
 			}
 			defer conn.Close()
 		}
-		_, err := conntrack.Flush(conn, m.proto, m.host.Port(), func(f conntrack.Flow) bool {
-			if a := m.host.Addr(); a.IsValid() && f.To.Addr() != a || !m.forFamily(nft.FamilyOf(f.From)) {
-				return false
+		for _, p := range c.pod {
+			if !m.forFamily(nft.FamilyOf(p.Addr())) {
+				continue
 			}
-			return slices.ContainsFunc(c.pod, func(p netip.Prefix) bool {
-				return nft.FamilyOf(p.Addr()) == nft.FamilyOf(f.From) && f.From != p.Addr()
+			_, err := conntrack.Flush(conn, p.Addr().Is6(), m.proto, m.host.Port(), func(f conntrack.Flow) bool {
+				return overlap(f.To, m.host) && f.From != p.Addr()
 			})
-		})
-		errs = errors.Join(errs, err)
+			errs = errors.Join(errs, err)
+		}
 	}
 	if errs != nil {
 		fmt.Fprintf(os.Stderr, "portmap-compat: ADD: %s: %v; senders to its UDP ports may reach the container before\n",
@@ -49,12 +49,15 @@ func (c call) forgetOldFlows(r *stages.Request) {
 	}
 }
 
-// forget drops the tracked connections that came by ports which are closed now: of UDP and SCTP because their senders keep
-// them alive and would never reach the next container, of TCP so that a client hears at once that nobody is there. The
-// kernel looks for them by the one address that they all have in common, whatever the number of ports.
+// forget drops the tracked connections that came by ports which are closed now, of UDP and SCTP: their senders keep them
+// alive by sending, from the same port again and again, and would never reach the next container. A client of TCP opens a
+// new one. So a container with TCP ports alone, the usual one, is spared the walk through the kernel's table, 9 ms and more.
 func forget(r *stages.Request, gone []lead) {
 	byPod := map[netip.Addr][]lead{}
 	for _, l := range gone {
+		if l.proto == unix.IPPROTO_TCP {
+			continue
+		}
 		byPod[l.pod.Addr()] = append(byPod[l.pod.Addr()], l)
 	}
 	if len(byPod) == 0 {

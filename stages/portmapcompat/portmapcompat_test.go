@@ -3,7 +3,6 @@ package portmapcompat
 import (
 	"context"
 	"errors"
-	"net"
 	"strings"
 	"testing"
 
@@ -233,37 +232,6 @@ func TestReject(t *testing.T) {
 	}
 	w.must(Stage{}.Del, bare("a"))
 	w.add(request("b", config, dns+","+web))
-}
-
-// TestUDPSenderReachesTheNewPod keeps sending from one socket while the port changes hands.
-func TestUDPSenderReachesTheNewPod(t *testing.T) {
-	w := newWorld(t)
-	var c net.Conn
-	var err error
-	w.outside.Do(func(*link.Conn) { c, err = net.Dial("udp", "10.0.0.10:8053") })
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if got := exchange(t, c); got != "nothing" {
-		t.Errorf("before ADD: %s", got)
-	}
-	w.add(request("a", "", dns))
-	if got := exchange(t, c); got != "a sees 10.0.0.1" {
-		t.Errorf("a flow from before ADD: %s", got)
-	}
-	w.add(request("b", "", dns))
-	if got := exchange(t, c); got != "b sees 10.0.0.1" {
-		t.Errorf("a flow of the container before: %s", got)
-	}
-	w.must(Stage{}.Del, bare("a"))
-	if got := exchange(t, c); got != "b sees 10.0.0.1" {
-		t.Errorf("after the other's DEL: %s", got)
-	}
-	w.must(Stage{}.Del, bare("b"))
-	if got := exchange(t, c); got != "nothing" {
-		t.Errorf("after DEL: %s", got)
-	}
 }
 
 func TestPodWithoutPortsLeavesNothing(t *testing.T) {

@@ -129,7 +129,7 @@ func (l *restoring) oneInNAT(ctx context.Context, n nat, a asked) error {
 		if err != nil {
 			return err
 		}
-		if err := alone(ctx, func() error { return n.carefully(ctx, p, free, a.r, t, false) }); err != nil {
+		if err := (claim{n, p, free, a.r, t, false}).carefully(ctx); err != nil {
 			return err
 		}
 	}

@@ -44,12 +44,14 @@ func TestFlushForgetsTheChosen(t *testing.T) {
 		}
 		defer c.Close()
 		var seen []string
-		count, err := Flush(c, unix.IPPROTO_UDP, 53, func(f Flow) bool {
-			seen = append(seen, f.To.String()+" "+f.From.String())
-			return f.To.Addr() != netip.MustParseAddr("127.0.0.2")
-		})
-		if err != nil || count != 2 {
-			t.Errorf("Flush = %d, %v, want 2", count, err)
+		for _, six := range []bool{false, true} {
+			count, err := Flush(c, six, unix.IPPROTO_UDP, 53, func(f Flow) bool {
+				seen = append(seen, f.To.String()+" "+f.From.String())
+				return f.To.Addr() != netip.MustParseAddr("127.0.0.2")
+			})
+			if err != nil || count != 1 {
+				t.Errorf("Flush, IPv6 %t = %d, %v, want 1", six, count, err)
+			}
 		}
 		for _, want := range []string{"127.0.0.1:53 127.0.0.1", "127.0.0.2:53 127.0.0.2", "[::1]:53 ::1"} {
 			if !strings.Contains(strings.Join(seen, "\n"), want) {
