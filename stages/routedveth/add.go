@@ -290,6 +290,12 @@ func (w *wire) connect() error {
 	within := []link.Message{link.SetLink(w.podIndex, link.Change{Up: &up})}
 	outside = append(outside, hostSide(w.hostIndex, w.table, w.given.addrs, w.source)...)
 	within = append(within, podSide(w.podIndex, w.metric(), w.hostMAC, w.given.addrs)...)
+	if further(w.r.IfName) {
+		if err := unruly(w.pod, w.given.addrs, 0); err != nil {
+			return stages.Errorf(stages.Kernel, "%w in %s for %s", err, w.r.Netns, w.r.Attachment)
+		}
+		within = append(within, ownWay(w.podIndex, w.given.addrs)...)
+	}
 	if w.given.has(false) {
 		key := "net/ipv6/conf/" + w.r.IfName + "/disable_ipv6"
 		if err := link.EnsureSysctlIn(w.inside, key, "0"); err != nil {
@@ -373,10 +379,10 @@ func hopAddress(index int) link.Address {
 // (runtimes attach a pod's networks at the same time); each further interface has its own, so that none takes another's
 // place.
 func (w *wire) metric() uint32 {
-	if w.r.IfName == "eth0" {
-		return 0
+	if further(w.r.IfName) {
+		return uint32(1024 + w.podIndex)
 	}
-	return uint32(1024 + w.podIndex)
+	return 0
 }
 
 // podSide are the pod's addresses, next hops and default routes.

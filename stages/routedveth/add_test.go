@@ -117,11 +117,32 @@ func TestSecondInterface(t *testing.T) {
 			t.Errorf("with two interfaces: %s", got)
 		}
 	}
+	pod.Script("ip link set lo up; sysctl -qw net.ipv4.conf.all.rp_filter=1")
+	for _, address := range []string{"10.0.0.21", "fd00:1::21", "10.0.0.22", "fd00:1::22"} {
+		connect(t, n.NS, pod, address)
+	}
+	if got := pod.Run("ip", "route", "get", "192.0.2.1", "from", "10.0.0.22"); !strings.Contains(got, "dev net1") {
+		t.Errorf("what has the second's address as source: %s", got)
+	}
 	pod.Run("ip", "link", "set", "eth0", "down")
 	for _, to := range []string{"192.0.2.1", "2001:db8::1"} {
 		if got := pod.Run("ip", "route", "get", to); !strings.Contains(got, "dev net1") {
 			t.Errorf("with the second alone: %s", got)
 		}
+	}
+	pod.Run("ip", "rule", "del", "from", "10.0.0.22")
+	if f := isToken(n.check(second, later), stages.Drift, `the rule "1500: from 10.0.0.22 lookup 200`, "ip -4 rule"); f != "" {
+		t.Error(f)
+	}
+	pod.Script("ip link add net9 type veth peer name net8; ip rule add from 10.0.0.22 table 2999 pref 1500 protocol 233")
+	n.del(second)
+	n.add(second)
+	if got := pod.Rules("-4") + pod.Rules("-6"); strings.Count(got, "proto 233") != 2 {
+		t.Errorf("after DEL and ADD: %s", got)
+	}
+	n.del(second)
+	if got := pod.Rules("-4") + pod.Rules("-6"); strings.Contains(got, "proto 233") {
+		t.Errorf("after DEL: %s", got)
 	}
 }
 

@@ -220,6 +220,9 @@ func (k *check) wayOut(a netip.Addr) error {
 	if err != nil {
 		return err
 	}
+	if further(k.r.IfName) {
+		return k.ownWayOut(a, rules, routes)
+	}
 	leads := func(rule link.Rule, table int) bool {
 		from := !rule.From.IsValid() || rule.From.Contains(a)
 		return from && rule.Mask == 0 && (rule.Table == table || rule.Table == 0) // 0: a VRF's, whichever that is

@@ -34,6 +34,11 @@ func (Stage) Del(ctx context.Context, r *stages.Request) error {
 			return stages.Errorf(stages.Kernel, "cannot sever %s of %s: %w", l.Name, r.Attachment, err)
 		}
 	}
+	if further(r.IfName) && r.Netns != "" {
+		if err := forgetInside(r); err != nil {
+			return stages.Errorf(stages.Kernel, "%w for %s", err, r.Attachment)
+		}
+	}
 	return conf.delegate(ctx, r, "DEL")
 }
 

@@ -24,6 +24,10 @@ const (
 	RuleMark = 1500
 )
 
+// RuleInside is the priority of a rule inside a container: what has an address of its second, third … interface as
+// source leaves by that interface.
+const RuleInside = 1500
+
 // MarkMask covers the only bits of a packet's mark that we ever write; the value in them is n.
 const MarkMask uint32 = 0x7f
 
@@ -55,6 +59,9 @@ const (
 
 // ENITable is the routing table of network interface n, 1..MaxN: "eni-n".
 func ENITable(n int) int { return PodsTable + n }
+
+// InsideTable is the table, inside a container, of its further interface with that index; clear of the node's.
+func InsideTable(index int) int { return 2*PodsTable + index }
 
 // LinkGroup is the group of network interface n's own link.
 func LinkGroup(n int) uint32 { return ENIGroup + uint32(n) }
