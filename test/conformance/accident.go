@@ -19,13 +19,28 @@ func accidentSuite() []Assertion {
 	}
 }
 
-func noticesResult(t *trial) { t.notices(func(c change) bool { return c.tracked() }) }
-func noticesOther(t *trial)  { t.notices(func(c change) bool { return !c.tracked() }) }
-func noticesAll(t *trial)    { t.notices(func(change) bool { return true }) }
+func noticesResult(t *trial) { t.notices(tracked) }
+func noticesOther(t *trial)  { t.notices(func(c change, r object) bool { return !tracked(c, r) }) }
+func noticesAll(t *trial)    { t.notices(func(change, object) bool { return true }) }
 
-// tracked says whether the Result type has a place for a thing: links, and the container's addresses and routes.
-func (c change) tracked() bool {
-	return c.Section == kernel.Links || c.netns != "" && (c.Section == kernel.Addresses || c.Section == kernel.Routes)
+// tracked says whether the result has a thing: its links, and the container's addresses and routes.
+func tracked(c change, result object) bool {
+	first, _, _ := strings.Cut(c.Line, " ")
+	has := func(key, member string) bool {
+		return slices.ContainsFunc(list(result, key), func(o object) bool {
+			said := text(o, member)
+			return said == first || said == "0.0.0.0/0" && first == "default" || bare(said) == bare(first) && c.Section == kernel.Addresses
+		})
+	}
+	switch c.Section {
+	case kernel.Links:
+		return has("interfaces", "name")
+	case kernel.Addresses:
+		return c.netns != "" && has("ips", "address")
+	case kernel.Routes:
+		return c.netns != "" && has("routes", "dst")
+	}
+	return false
 }
 
 // accident is a shell line that takes one thing away.
@@ -49,15 +64,18 @@ func (t *trial) accidents(before, after picture, which func(change) bool) []acci
 	return all
 }
 
-func (t *trial) notices(which func(change) bool) {
+func (t *trial) notices(which func(change, object) bool) {
 	if t.p.NoDetection != "" {
 		t.skip("%s", t.p.NoDetection)
 	}
+	var before picture
 	find := func(t *trial) (attachment, object, []accident) {
 		a := t.attach()
-		before := t.look()
+		if before.states == nil { // a fresh world looks like every other
+			before = t.look()
+		}
 		result := t.added(a)
-		return a, result, t.accidents(before, t.look(), which)
+		return a, result, t.accidents(before, t.look(), func(c change) bool { return which(c, result) })
 	}
 	a, result, all := find(t)
 	t.sound(a, result)

@@ -27,11 +27,11 @@ const (
 
 // Assertion is one thing that a plugin has to do, in the words of the specification.
 type Assertion struct {
-	ID       string
-	Kinds    []Kind
-	Strength Strength
-	Section  string // of SPEC.md 1.1.0, or of another page that is named
-	Sentence string // the specification's, in brief
+	ID       string   `json:"id"`
+	Kinds    []Kind   `json:"kinds"`
+	Strength Strength `json:"strength"`
+	Section  string   `json:"section"`  // of SPEC.md 1.1.0, or of another page that is named
+	Sentence string   `json:"sentence"` // the specification's, in brief
 
 	try func(*trial)
 }

@@ -16,14 +16,14 @@ func chainedSuite() []Assertion {
 }
 
 // rich is a prevResult with everything that a version can carry.
-func rich(prev object, version string) object {
+func rich(prev object, a attachment, version string) object {
 	prev = clone(prev)
 	prev["dns"] = object{"nameservers": []any{"10.88.0.53"}, "domain": "d", "search": []any{"s"}, "options": []any{"o"}}
-	prev["ips"] = append(values(prev, "ips"), object{"address": "fd88:0:0:1::2/64", "gateway": "fd88:0:0:1::1", "interface": 1.0})
+	prev["ips"] = append(values(prev, "ips"), expand(object{"address": "$IP6/64", "gateway": "$GATEWAY6", "interface": 1.0}, a))
 	routes := values(prev, "routes")
 	routes = append(routes, object{"dst": "192.0.2.0/24"})
 	if !older(version, "1.1.0") {
-		routes = append(routes, object{"dst": "198.51.100.0/24", "gw": "10.88.1.1", "mtu": 1400.0, "advmss": 1300.0, "priority": 5.0, "table": 100.0, "scope": 0.0})
+		routes = append(routes, object{"dst": "198.51.100.0/24", "gw": expandLine("$GATEWAY", a.vars()), "mtu": 1400.0, "advmss": 1300.0, "priority": 5.0, "table": 100.0, "scope": 0.0})
 		if links := list(prev, "interfaces"); len(links) > 1 {
 			maps.Copy(links[1], object{"mtu": 1500.0, "socketPath": "/s", "pciID": "0000:00:1f.0"})
 		}
@@ -42,7 +42,7 @@ func passesThrough(t *trial) {
 		if !ok {
 			t.skip("the profile gives no prevResult")
 		}
-		prev = rich(prev, t.version)
+		prev = rich(prev, a, t.version)
 		got := t.ran(c.set("prevResult", prev))
 		for _, key := range []string{"cniVersion", "interfaces", "ips", "routes", "dns"} {
 			if key == "interfaces" && t.p.ChangesInterfaces {
@@ -73,8 +73,7 @@ func previousUnversioned(t *trial) {
 	}
 	prev = clone(prev)
 	delete(prev, "cniVersion")
-	got := c.set("prevResult", prev).run()
-	t.expect(!got.refused, "success", "%s", got.says())
+	t.accepted(c.set("prevResult", prev), "success")
 }
 
 func noPrevious(t *trial) {

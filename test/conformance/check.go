@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -53,7 +54,11 @@ func checkChangesNothing(t *trial) {
 
 func checkMissesReservation(t *trial) {
 	a := t.attach()
+	before := t.reserved()
 	result := t.added(a)
+	if slices.Equal(before, t.reserved()) {
+		t.skip("the plugin reserves nothing")
+	}
 	t.sound(a, result)
 	t.ran(t.del(a, result))
 	got := t.checked(a, result)
@@ -83,6 +88,13 @@ func checkAllowsRoutes(t *trial) {
 				moved++
 			}
 		}
+	}
+	for _, ip := range list(result, "ips") { // sbr's rule
+		address, family := bare(text(ip, "address")), "-4"
+		if strings.Contains(address, ":") {
+			family = "-6"
+		}
+		t.sh(fmt.Sprintf("ip -n %s %s rule add from %s table 100", a.container, family, address))
 	}
 	if moved == 0 {
 		t.skip("the plugin makes no routes in the container")

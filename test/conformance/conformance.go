@@ -144,7 +144,7 @@ func (s *subject) try(ctx context.Context, a Assertion, declared []Deviation) Fi
 	v, script := s.inWorld(ctx, a.try)
 	f.Outcome, f.Expected, f.Seen, f.Why = v.outcome, v.expected, v.seen, v.why
 	if v.outcome == Failed {
-		f.Try = script
+		f.Try = append([]string{"enichainctl conformance --shell " + s.binary}, script...)
 		for _, d := range declared {
 			if d.ID == a.ID && d.Plugin == s.profile.Plugin {
 				f.Outcome, f.Why = Deviates, d.Reason

@@ -85,7 +85,7 @@ func (t *trial) file(name, content string, mode os.FileMode) {
 	if err != nil {
 		t.skip("cannot write %s: %v", path, err)
 	}
-	t.note(fmt.Sprintf("mkdir -p %s && cat > %s <<'EOF' && chmod %o %s\n%sEOF", filepath.Dir(path), path, mode, path, content))
+	t.note(fmt.Sprintf("mkdir -p %s && printf %%s %s > %s && chmod %o %s", filepath.Dir(path), quoted(content), path, mode, path))
 }
 
 // spied makes the call go to the suite's IPAM plugin.

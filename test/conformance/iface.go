@@ -13,6 +13,8 @@ import (
 // interfaceSuite is about plugins that make the container's interface: the result must say what the kernel shows.
 func interfaceSuite() []Assertion {
 	return []Assertion{
+		{"F3", wires, Convention, "containerd, internal/cri/server", "At least one of ips indexes CNI_IFNAME in the container, or nothing: containerd takes a pod's address from there alone.", addressForContainerd},
+		{"F6", wires, Convention, "CRI-O, server/sandbox_network.go", "Each of ips is of an interface in the container: CRI-O takes every one for the pod's.", addressesForCRIO},
 		{"N1", wires, Must, "Section 2, ADD", "If an interface of the requested name already exists in the container, the plugin MUST return with an error.", nameTaken},
 		{"N3", wires, Should, "Section 5, ADD Success", "For interfaces created inside the container, sandbox should be the value passed via CNI_NETNS; mac is the hardware address.", resultLinks},
 		{"N4", wires, Must, "Section 2, ADD; Section 5", "A plugin that was given a prevResult must output it, with any possible modifications made by that plugin included.", keepsPrevious},
@@ -162,6 +164,35 @@ func interfaceThere(t *trial) {
 	l, ok := named(t.links(a.container), a.ifname)
 	t.expect(ok, a.ifname+" in the container", "no such link")
 	t.expect(slices.Contains(l.Flags, "UP"), a.ifname+" up", "%v", l.Flags)
+}
+
+// indexed is the interface that an entry of ips is of; nil where it indexes none.
+func indexed(result, ip object) object {
+	at, ok := ip["interface"].(float64)
+	interfaces := list(result, "interfaces")
+	if !ok || at < 0 || int(at) >= len(interfaces) {
+		return nil
+	}
+	return interfaces[int(at)]
+}
+
+func addressForContainerd(t *trial) {
+	a := t.attach()
+	result := t.added(a)
+	ips := list(result, "ips")
+	if len(ips) == 0 {
+		t.skip("the result has no address")
+	}
+	ok := slices.ContainsFunc(ips, func(ip object) bool { link := indexed(result, ip); return link == nil || link["name"] == a.ifname })
+	t.expect(ok, "an address that indexes "+a.ifname, "%s", jsonOf(result))
+}
+
+func addressesForCRIO(t *trial) {
+	result := t.added(t.attach())
+	for i, ip := range list(result, "ips") {
+		link := indexed(result, ip)
+		t.expect(link == nil || text(link, "sandbox") != "", fmt.Sprintf("ips[%d] on an interface in the container", i), "%s", jsonOf(link))
+	}
 }
 
 // keepsPrevious gives the plugin a prevResult with one more interface and name server than it had; a plugin that must be

@@ -35,6 +35,18 @@ func (t *trial) refusal(c *call, code int, of string) answer {
 	return got
 }
 
+// accepted expects that an ADD succeeds, unless one without anything special fails, too.
+func (t *trial) accepted(c *call, expected string) answer {
+	got := c.run()
+	if got.refused {
+		if usual := t.call("ADD", t.attach()).run(); usual.refused {
+			t.skip("ADD fails (A1): %s", usual.says())
+		}
+	}
+	t.expect(!got.refused, expected, "%s", got.says())
+	return got
+}
+
 func foreignRefused(t *trial) {
 	a := t.attach()
 	before := t.look()
@@ -139,8 +151,7 @@ func podArgs(t *trial) {
 		a := t.attach()
 		pairs := append([]string{}, pod[i+1:]...)
 		pairs = append(append(pairs, "IgnoreUnknown="+known), pod[1:i+1]...)
-		got := t.call("ADD", a).let("CNI_ARGS", strings.Join(pairs, ";")).run()
-		t.expect(!got.refused, "success with "+strings.Join(pairs, ";"), "%s", got.says())
+		got := t.accepted(t.call("ADD", a).let("CNI_ARGS", strings.Join(pairs, ";")), "success with "+strings.Join(pairs, ";"))
 		t.call("DEL", a).set("prevResult", got.out).run()
 	}
 }
@@ -165,9 +176,8 @@ func ownNamespace(t *trial) {
 }
 
 func traced(t *trial) {
-	got := t.call("ADD", t.attach()).let("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").
-		let("TRACESTATE", "a=b").let("BAGGAGE", "c=d").run()
-	t.expect(!got.refused, "success", "%s", got.says())
+	t.accepted(t.call("ADD", t.attach()).let("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01").
+		let("TRACESTATE", "a=b").let("BAGGAGE", "c=d"), "success")
 }
 
 func valuesInvalid(t *trial) {

@@ -3,7 +3,6 @@ package conformance
 import (
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 )
 
@@ -42,20 +41,41 @@ func (r *Report) ids(o Outcome) []string {
 	return ids
 }
 
-// Failures prints as Markdown what each plugin fails, with what was seen and a command that shows it.
+// Failures prints as Markdown what each plugin fails, with what was expected, what was seen, and the shell lines that show
+// it.
 func Failures(w io.Writer, reports []*Report) {
 	for _, r := range reports {
-		failed := slices.ContainsFunc(r.Findings, func(f Finding) bool { return f.Outcome == Failed })
-		if !failed {
+		if len(r.ids(Failed)) == 0 {
 			continue
 		}
-		fmt.Fprintf(w, "\n### %s\n\n| id | expected | seen |\n|---|---|---|\n", r.Plugin)
+		fmt.Fprintf(w, "\n## %s\n", r.Plugin)
 		for _, f := range r.Findings {
-			if f.Outcome == Failed {
-				fmt.Fprintf(w, "| %s %s | %s | %s |\n", f.ID, f.Strength, cell(f.Expected), cell(f.Seen))
+			if f.Outcome != Failed {
+				continue
 			}
+			fmt.Fprintf(w, "\n### %s %s: %s\n\n", r.Plugin, f.ID, f.Strength)
+			fmt.Fprintf(w, "> %s (%s)\n\nExpected: %s\n\nSeen: %s\n\n", cell(f.Sentence), cell(f.Section), cell(f.Expected), cell(f.Seen))
+			fmt.Fprintf(w, "```sh\n%s\n```\n", strings.Join(f.Try, "\n"))
 		}
 	}
+}
+
+// Assertions is the suite as a Markdown table.
+func Assertions() string {
+	var b strings.Builder
+	b.WriteString("| id | strength | kinds | sentence | where it stands |\n|---|---|---|---|---|\n")
+	for _, a := range Suite() {
+		kinds := "all"
+		if len(a.Kinds) < len(every) {
+			words := []string{}
+			for _, k := range a.Kinds {
+				words = append(words, string(k))
+			}
+			kinds = strings.Join(words, ", ")
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", a.ID, a.Strength, kinds, cell(a.Sentence), cell(a.Section))
+	}
+	return b.String()
 }
 
 // cell makes a text fit for a cell of a Markdown table.

@@ -83,9 +83,9 @@ func (s Style) Line(w io.Writer, f Finding) {
 		note("seen    ", red, f.Seen)
 		note("section ", dim, f.Section)
 		for i, line := range f.Try {
-			word := "try     "
-			if i > 0 {
-				word = "        "
+			word := "        "
+			if i == 0 {
+				word = "try     "
 			}
 			note(word, dim, strings.ReplaceAll(line, "\n", fmt.Sprintf("\n%*s", width+4, "")))
 		}

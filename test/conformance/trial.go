@@ -33,6 +33,8 @@ type trial struct {
 	version string // of the configuration; the newest that the plugin speaks
 	script  []string
 	made    []attachment
+	count   int   // of attachments so far, those that are gone, too
+	bare    bool  // the profile's shell lines are not run: somebody types them
 	spying  *spy  // the suite's IPAM plugin, where it is in this world
 	groups  []int // process groups of the calls, ended with the world
 }
@@ -123,19 +125,20 @@ type attachment struct {
 
 // attach makes a container and whatever the profile says that it has before ADD.
 func (t *trial) attach() attachment {
-	n := len(t.made) + 1
-	name := fmt.Sprintf("c%d", n)
+	t.count++
+	name := fmt.Sprintf("c%d", t.count)
 	path, err := makeNetns(name)
 	if err != nil {
 		t.skip("cannot make a network namespace: %v", err)
 	}
 	t.note(fmt.Sprintf("ip netns add %s && ip -n %s link set lo up", name, name))
-	return t.furnish(attachment{container: name, netns: path, ifname: cmp.Or(t.p.IfName, "eth0"), n: n})
+	return t.furnish(attachment{container: name, netns: path, ifname: cmp.Or(t.p.IfName, "eth0"), n: t.count})
 }
 
 // second is another interface of the same container.
 func (t *trial) second(a attachment, ifname string) attachment {
-	a.ifname, a.n = ifname, len(t.made)+1
+	t.count++
+	a.ifname, a.n = ifname, t.count
 	return t.furnish(a)
 }
 
@@ -164,14 +167,19 @@ func (t *trial) prepare() {
 			t.skip("%s (%s: %s)", n.Why, n.Run, oneLine(out))
 		}
 	}
-	if t.p.prepare != nil {
-		t.note("# " + t.p.World + ": the suite makes this node itself; for a shell in it: enichainctl conformance --shell " + t.s.binary)
-		if err := t.p.prepare(t.ctx); err != nil {
-			t.skip("cannot prepare the node: %v", err)
-		}
-	}
+	t.node()
 	for _, line := range t.p.Node {
 		t.sh(line)
+	}
+}
+
+// node makes what the profile's world stands for.
+func (t *trial) node() {
+	if t.p.prepare == nil {
+		return
+	}
+	if err := t.p.prepare(t.ctx); err != nil {
+		t.skip("cannot prepare the node: %v", err)
 	}
 }
 

@@ -52,16 +52,21 @@ func Enter() error {
 // inWorld runs a trial on a thread with network and mount namespaces of its own. The thread, and with it the world, ends
 // with the trial.
 func (s *subject) inWorld(ctx context.Context, try func(*trial)) (v verdict, script []string) {
+	return s.inside(newTrial(ctx, s), try)
+}
+
+func (s *subject) inside(t *trial, try func(*trial)) (v verdict, script []string) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		runtime.LockOSThread() // never unlocked: nothing else may run in this world
-		t := newTrial(ctx, s)
 		v = t.run(func(t *trial) {
 			if err := makeWorld(); err != nil {
 				t.skip("cannot make namespaces: %v", err)
 			}
-			t.prepare()
+			if !t.bare {
+				t.prepare()
+			}
 			try(t)
 		})
 		script = t.script
