@@ -6,6 +6,7 @@ package portmapcompat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -194,7 +195,7 @@ func (k kernel) drift(c call) (string, error) {
 		case err != nil:
 			return "", err
 		case have.Comment != w.Comment:
-			return w.String() + " belongs to " + have.Comment + " now", nil
+			return w.String() + " belongs to " + cmp.Or(have.Comment, "nobody") + " now", nil
 		case !bytes.Equal(have.Data, w.Data):
 			return fmt.Sprintf("%s leads to %s, not to %s", w, target(have.Data), target(w.Data)), nil
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/stages/internal/linktest"
 )
 
 const (
@@ -249,21 +250,31 @@ func TestPodWithoutPortsLeavesNothing(t *testing.T) {
 }
 
 func TestMasquerading(t *testing.T) {
-	w := newWorld(t)
-	w.add(request("a", `,"masqAll":true`, web))
-	w.add(request("b", `,"snat":false`, `{"hostPort":8081,"containerPort":80,"protocol":"tcp"}`))
-	if got := ask(t, w.outside, "tcp", "198.51.100.1", "10.0.0.10:8080"); !strings.HasPrefix(got, "a sees 10.0.0.") {
-		t.Errorf("masqAll: %s", got)
-	}
-	if got := ask(t, w.node, "tcp", "", "127.0.0.1:8080"); !strings.HasPrefix(got, "a sees ") {
-		t.Errorf("masqAll by 127.0.0.1: %s", got)
-	}
-	if got := ask(t, w.outside, "tcp", "198.51.100.1", "10.0.0.10:8081"); got != "b sees 198.51.100.1" {
-		t.Errorf("snat false: %s", got)
-	}
-	if text := w.table(); strings.Contains(text, "10.0.1.2 . 10.0.1.2") || strings.Contains(text, "127.0.0.1 . 10.0.1.2") {
-		t.Errorf("snat false masquerades:\n%s", text)
-	}
+	bothBackends(t, func(t *testing.T, config string) {
+		w := newWorld(t)
+		w.add(request("a", config+`,"masqAll":true`, web))
+		w.add(request("b", config+`,"snat":false`, `{"hostPort":8081,"containerPort":80,"protocol":"tcp"}`))
+		for _, tt := range []struct {
+			name string
+			from *linktest.NS
+			to   string
+			want string
+		}{
+			{"masqAll", w.outside, "10.0.0.10:8080", "a sees 10.0.0."},
+			{"masqAll, IPv6", w.outside, "[fd00::10]:8080", "a sees f"},
+			{"masqAll by 127.0.0.1", w.node, "127.0.0.1:8080", "a sees "},
+			{"snat false", w.outside, "10.0.0.10:8081", "b sees 10.0.0.1"},
+			{"snat false, to itself", w.pods["b"], "10.0.0.10:8081", "nothing"},
+		} {
+			got := ask(t, tt.from, "tcp", "", tt.to)
+			if !strings.HasPrefix(got, tt.want) || got == "a sees 2001:db8::1" {
+				t.Errorf("%s: %s", tt.name, got)
+			}
+		}
+		if text := w.table(); strings.Contains(text, "10.0.1.2 . 10.0.1.2") || strings.Contains(text, "127.0.0.1 . 10.0.1.2") {
+			t.Errorf("snat false masquerades:\n%s", text)
+		}
+	})
 }
 
 func TestConditions(t *testing.T) {
@@ -305,7 +316,7 @@ func TestCheckFindsDriftAndAddMends(t *testing.T) {
 		{"element leads elsewhere", "nft delete element " + table + "ports '{ tcp . 8080 }'; nft add element " + table +
 			`ports '{ tcp . 8080 comment "enichain/a/eth0" : 10.0.1.2 . 80 }'`, "host port 8080/tcp leads to 10.0.1.2:80, not to 10.0.1.1:80"},
 		{"element without an owner", "nft delete element " + table + "ports6 '{ tcp . 8080 }'; nft add element " + table +
-			`ports6 '{ tcp . 8080 : fd00:1::1 . 80 }'`, "host port 8080/tcp belongs to  now"},
+			`ports6 '{ tcp . 8080 : fd00:1::1 . 80 }'`, "host port 8080/tcp belongs to nobody now; see nft list table inet enichain-portmap-compat"},
 		{"hairpin gone", "nft flush set " + table + "hairpin", "its element of set hairpin is missing"},
 		{"rules gone", "nft flush chain " + table + "to-pods", "chain to-pods in table enichain-portmap-compat has 0 rules, not 4"},
 		{"hook gone", "nft flush chain " + table + "prerouting", "chain prerouting in table enichain-portmap-compat has 0 rules, not 1"},
