@@ -231,7 +231,7 @@ func (s Store) recordBirths(folder Folder, networks []string) error {
 			if !e.OK || e.Cached.Network != network {
 				continue
 			}
-			b, err := birthOf(e, boot, folder.Lists[network].DropIns)
+			b, err := birthOf(e, boot, n, folder.Lists[network].DropIns)
 			if err != nil || have[b.key()] {
 				continue // a list that nobody can read was run by nobody
 			}

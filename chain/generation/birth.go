@@ -22,6 +22,7 @@ type Birth struct {
 	At      time.Time `json:"at"`   // the file's time
 	Boot    string    `json:"boot"` // the kernel's boot id then
 	Netns   Namespace `json:"netns"`
+	Seen    int       `json:"seen"`              // the newest generation when it was written down: no list before that one deleted it
 	DropIns []Stage   `json:"dropIns,omitempty"` // what the folder's drop-ins added to the list
 	Taking  []int     `json:"taking,omitempty"`  // stages that are being, or were, taken from the living pod
 	Done    []int     `json:"done,omitempty"`    // stages that had their DEL from us already, by their place in Stages
@@ -58,8 +59,11 @@ func namespaceAt(path string) Namespace {
 }
 
 // birthOf is the birth that a cached result tells of.
-func birthOf(e *Entry, boot string, dropIns []Stage) (Birth, error) {
+func birthOf(e *Entry, boot string, n Network, dropIns []Stage) (Birth, error) {
 	b := Birth{File: e.Name, ID: e.ID, At: e.At, Boot: boot, Netns: namespaceAt(e.Cached.Netns), DropIns: dropIns, Text: e.Text}
+	if last := n.newest(); last != nil {
+		b.Seen = last.Number
+	}
 	return b, b.complete()
 }
 

@@ -50,15 +50,21 @@ const (
 
 // Plan is what is to be done, in this order.
 type Plan struct {
-	Record []*Entry  // births to write down
-	End    []Birth   // births that are over, with what is left to be done for them
-	Revive []Birth   // births that were taken for over, and are not
-	Clean  []Birth   // ended births whose departed stages get their DEL now
+	Record []*Entry // births to write down
+	End    []Birth  // births that are over, with what is left to be done for them
+	Revive []Birth  // births that were taken for over, and are not
+	Clean  []Cleaning
 	Forget []Birth   // births of which nothing is left
 	Wait   []Waiting // births that may be over: what speaks against it
 	Retire []Retirement
 	Since  map[string]int // networks of which every living birth was seen, and under which generation
 	Again  time.Time      // look again then, even if nothing happens; zero: no need
+}
+
+// Cleaning is an ended birth, and those of its departed stages that get their DEL now.
+type Cleaning struct {
+	Birth  Birth
+	Stages []int
 }
 
 // Waiting is a birth whose attachment is gone from the runtime's cache while its pod seems to live.
@@ -123,11 +129,11 @@ func (w World) judge(p *Plan, r Rule, b Birth) (seen bool) {
 		p.Revive = append(p.Revive, b)
 		return true
 	case b.Ended != nil:
-		w.proceed(p, b)
+		w.proceed(p, r, b)
 		return true
 	case same && r.Known && r.Current == nil && w.lost(b):
 		// No list of that name is there any more. Nobody will ever tell its stages.
-		w.end(p, b, all(b))
+		w.end(p, r, b, all(b))
 		return true
 	case same:
 		if r.Current == nil {
@@ -137,7 +143,7 @@ func (w World) judge(p *Plan, r Rule, b Birth) (seen bool) {
 	case !r.Known:
 		return false
 	case e != nil: // the container was added again; that there is a second birth is proof of the first one's end
-		w.end(p, b, slices.DeleteFunc(r.departed(b), func(i int) bool { return e.runs(b.Stages[i]) }))
+		w.end(p, r, b, r.departed(b))
 		return true
 	}
 	if over, why := w.over(b, r); !over {
@@ -145,7 +151,7 @@ func (w World) judge(p *Plan, r Rule, b Birth) (seen bool) {
 		p.again(w.Now.Add(lookAgain))
 		return false
 	}
-	w.end(p, b, r.departed(b))
+	w.end(p, r, b, r.departed(b))
 	return true
 }
 
@@ -156,10 +162,10 @@ func all(b Birth) (stages []int) {
 	return stages
 }
 
-// runs says whether the cached attachment's list runs the stage's plugin.
-func (e *Entry) runs(s Stage) bool {
+// runs says whether the cached attachment's list runs a plugin.
+func (e *Entry) runs(plugin string) bool {
 	l, err := ParseList(e.Cached.Config)
-	return err != nil || l.Runs(s.Type)
+	return err != nil || l.Runs(plugin)
 }
 
 // departed are the stages of a birth that at least one of the lists lacked which may have deleted it, by their place.
@@ -168,9 +174,8 @@ func (r Rule) departed(b Birth) (stages []int) {
 		return all(b)
 	}
 	lists := []List{r.Current.List}
-	own := r.Of(b)
 	for _, g := range r.Generations {
-		if g.Number >= max(r.Since, own) {
+		if g.Number >= max(r.Since, b.Seen) {
 			lists = append(lists, g.List.with(r.Current.DropIns))
 		}
 	}
@@ -211,26 +216,39 @@ func (w World) over(b Birth, r Rule) (over bool, why string) {
 }
 
 // end closes a birth; its departed stages have their turn at once.
-func (w World) end(p *Plan, b Birth, departed []int) {
+func (w World) end(p *Plan, r Rule, b Birth, departed []int) {
 	slices.Sort(departed)
 	slices.Reverse(departed)
 	departed = slices.DeleteFunc(departed, func(i int) bool { return slices.Contains(b.Done, i) })
 	b.Ended = &Ended{At: w.Now, Left: departed}
 	p.End = append(p.End, b)
-	w.proceed(p, b)
+	w.proceed(p, r, b)
 }
 
 // proceed is what an ended birth needs now.
-func (w World) proceed(p *Plan, b Birth) {
+func (w World) proceed(p *Plan, r Rule, b Birth) {
+	due := slices.DeleteFunc(slices.Clone(b.Ended.Left), func(i int) bool { return w.readded(r, b, b.Stages[i].Type) })
 	switch {
 	case len(b.Ended.Left) == 0, b.Boot != w.Boot && b.Ended.Tries > 0:
 		// A reboot took what stages keep in the kernel. One try was for what some keep in files.
 		p.Forget = append(p.Forget, b)
+	case len(due) == 0:
 	case b.Ended.Next.After(w.Now):
 		p.again(b.Ended.Next)
 	default:
-		p.Clean = append(p.Clean, b)
+		p.Clean = append(p.Clean, Cleaning{b, due})
 	}
+}
+
+// readded says whether the same interface of the same container was added once more, and lives with a stage of that type:
+// a DEL of the earlier one may take what the later one has, and waits for its end.
+func (w World) readded(r Rule, b Birth, plugin string) bool {
+	if e := w.Cache[b.File]; e != nil && e.ID != b.ID && (!e.OK || e.runs(plugin)) {
+		return true
+	}
+	return slices.ContainsFunc(r.Births, func(other Birth) bool {
+		return other.File == b.File && other.ID != b.ID && other.Ended == nil && List{Stages: other.Stages}.Runs(plugin)
+	})
 }
 
 // Backoff is the pause after so many failed tries.

@@ -43,7 +43,7 @@ func (w *World) born(t *testing.T, container string, n int, cached bool) Birth {
 	r := w.Rules["net"]
 	g := r.Generations[n-1]
 	e := entry(t, container, fmt.Sprintf("10.0.0.%d", len(r.Births)+1), g.Text, g.Installed.Add(time.Millisecond))
-	b, err := birthOf(e, "boot", nil)
+	b, err := birthOf(e, "boot", Network{Generations: r.Generations[:n]}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,8 +90,8 @@ func told(p Plan) []string {
 	for _, b := range p.Revive {
 		lines = append(lines, "revive "+b.Cached.Container)
 	}
-	for _, b := range p.Clean {
-		lines = append(lines, "clean "+b.Cached.Container+stages(b, b.Ended.Left))
+	for _, c := range p.Clean {
+		lines = append(lines, "clean "+c.Birth.Cached.Container+stages(c.Birth, c.Stages))
 	}
 	for _, b := range p.Forget {
 		lines = append(lines, "forget "+b.Cached.Container)
@@ -193,7 +193,11 @@ func TestPlan(t *testing.T) {
 		{"the container was added again by the same list", func(w *World) {
 			b := w.born(t, "a", 1, false)
 			w.Cache[b.File] = entry(t, "a", "10.0.0.9", compat, w.Now)
-		}, []string{"record a", "end a", "forget a"}},
+		}, []string{"record a", "end a portmap-compat"}},
+		{"the second of the same list is gone as well", func(w *World) {
+			w.born(t, "a", 1, false)
+			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}} })
+		}, []string{"clean a portmap-compat"}},
 		{"it failed, and it is not time yet", func(w *World) {
 			w.born(t, "a", 1, false)
 			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}, Tries: 1, Next: w.Now.Add(time.Second)} })

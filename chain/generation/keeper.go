@@ -9,14 +9,23 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
 
+// Runner runs the plugins of stages.
+type Runner interface {
+	Delete(ctx context.Context, b Birth, stage int, taken map[netip.Addr]bool) error
+	Collect(ctx context.Context, network string, s Stage) error
+}
+
+var _ Runner = Plugins{}
+
 // Keeper is the daemon's part: it writes births down, and runs what World.Plan decides. It serves one goroutine.
 type Keeper struct {
 	Store   Store
-	Plugins Plugins
+	Plugins Runner
 	Grace   time.Duration // 0: DefaultGrace
 	Log     *slog.Logger
 	// Leases are the attachments that hold an address of the node's pool; an error where it cannot be read.
@@ -30,6 +39,7 @@ type Keeper struct {
 	absent  map[string]time.Time // networks that the runtime's folder has no list of, and since when that is known
 	said    map[string]bool      // what was told already
 	retires map[string]trouble   // generations whose GC fails
+	now     func() time.Time     // nil: the wall's
 	next    time.Time            // when what failed in this round is tried again
 }
 
@@ -60,6 +70,13 @@ func (k *Keeper) Round(ctx context.Context) (again time.Time, err error) {
 	return p.Again, err
 }
 
+func (k *Keeper) clock() time.Time {
+	if k.now != nil {
+		return k.now()
+	}
+	return time.Now()
+}
+
 // later asks for a round at a time.
 func (k *Keeper) later(at time.Time) {
 	if k.next.IsZero() || at.Before(k.next) {
@@ -69,7 +86,7 @@ func (k *Keeper) later(at time.Time) {
 
 // look reads the lists first and the cache after them: an attachment that is in it was deleted by no earlier list.
 func (k *Keeper) look(ctx context.Context) (w World, err error) {
-	w = World{Now: time.Now(), Grace: k.Grace, Rules: map[string]Rule{}}
+	w = World{Now: k.clock(), Grace: k.Grace, Rules: map[string]Rule{}}
 	if w.Grace == 0 {
 		w.Grace = DefaultGrace
 	}
@@ -231,11 +248,12 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 	}
 	recorded := true
 	for _, e := range p.Record {
+		r := w.Rules[e.Cached.Network]
 		dropIns := []Stage(nil)
-		if c := w.Rules[e.Cached.Network].Current; c != nil {
-			dropIns = c.DropIns
+		if r.Current != nil {
+			dropIns = r.Current.DropIns
 		}
-		b, err := birthOf(e, w.Boot, dropIns)
+		b, err := birthOf(e, w.Boot, r.Network, dropIns)
 		if err != nil {
 			k.once("an attachment cannot be kept account of", "file", e.Name, "error", err)
 			continue
@@ -254,8 +272,8 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 		k.once("an attachment left the runtime's cache while its pod seems to live; its departed stages wait", "attachment",
 			wait.Birth.Cached.Attachment.String(), "because", wait.Why)
 	}
-	for _, b := range p.Clean {
-		failed(k.clean(ctx, w, b))
+	for _, c := range p.Clean {
+		failed(k.clean(ctx, w, c))
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -269,15 +287,17 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 	return errors.Join(errs...)
 }
 
-// clean sends the departed stages of an ended birth their DEL. One that fails does not hold up the others.
-func (k *Keeper) clean(ctx context.Context, w World, b Birth) error {
+// clean sends departed stages of an ended birth their DEL. One that fails does not hold up the others.
+func (k *Keeper) clean(ctx context.Context, w World, c Cleaning) error {
+	b := c.Birth
 	taken := w.Taken(b)
-	ended := Ended{At: b.Ended.At, Tries: b.Ended.Tries, Fault: map[int]string{}}
-	for _, i := range b.Ended.Left {
-		err := k.delete(ctx, b, i, taken)
-		if err != nil {
-			ended.Left, ended.Fault[i] = append(ended.Left, i), err.Error()
+	ended := Ended{At: b.Ended.At, Left: slices.Clone(b.Ended.Left), Tries: b.Ended.Tries, Fault: map[int]string{}}
+	for _, i := range c.Stages {
+		if err := k.delete(ctx, b, i, taken); err != nil {
+			ended.Fault[i] = err.Error()
+			continue
 		}
+		ended.Left = slices.DeleteFunc(ended.Left, func(left int) bool { return left == i })
 	}
 	if ctx.Err() != nil {
 		return ctx.Err() // told by nobody: the next daemon tries again
@@ -286,9 +306,11 @@ func (k *Keeper) clean(ctx context.Context, w World, b Birth) error {
 	if len(ended.Left) == 0 {
 		return k.forget(w, b)
 	}
-	ended.Tries++
-	ended.Next = time.Now().Add(Backoff(ended.Tries))
-	k.later(ended.Next)
+	if len(ended.Fault) > 0 {
+		ended.Tries++
+		ended.Next = k.clock().Add(Backoff(ended.Tries))
+		k.later(ended.Next)
+	}
 	return k.Store.save(b)
 }
 

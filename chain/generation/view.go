@@ -64,7 +64,7 @@ func (n Network) withCache(entries map[string]*Entry, dropIns []Stage) []Birth {
 		if !e.OK || e.Cached.Network != n.Name || have[e.Key()] {
 			continue
 		}
-		if b, err := birthOf(e, "", dropIns); err == nil {
+		if b, err := birthOf(e, "", n, dropIns); err == nil {
 			births = append(births, b)
 		}
 	}
