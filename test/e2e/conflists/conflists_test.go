@@ -1,10 +1,11 @@
-// Package conflists runs every list that we ship as it lies, with cnitool and the built binaries, on a node with two
-// fake network interfaces and a pool file that the test wrote: no daemon, no AWS.
+// Package conflists runs every list that we ship as it lies, with cnitool and the built binaries, on a throw-away node: no
+// daemon, no AWS.
 package conflists
 
 import (
+	"errors"
+	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/enichain/enichain/test/need"
+	"github.com/enichain/enichain/test/node"
 )
 
 // root is the top of the checkout.
@@ -27,15 +29,15 @@ type expected struct {
 	port    bool   // the host port leads to it
 }
 
-const node = "10.110.10.5"
+const nodeAddress = "10.110.10.5"
 
 var lists = map[string]expected{
-	"05-enichain.conflist":      {"enichain", node, "pod", true},
+	"05-enichain.conflist":      {"enichain", nodeAddress, "pod", true},
 	"minimal.conflist":          {"minimal", "pod", "pod", false},
 	"external-snat.conflist":    {"external-snat", "pod", "pod", true},
-	"upstream-portmap.conflist": {"upstream-portmap", node, "pod", true},
-	"laptop.conflist":           {"laptop", node, node, true}, // its inside is the pods' own network alone
-	"ptp.conflist":              {"ptp", node, "pod", true},
+	"upstream-portmap.conflist": {"upstream-portmap", nodeAddress, "pod", true},
+	"laptop.conflist":           {"laptop", nodeAddress, nodeAddress, true}, // its inside is the pods' own network alone
+	"ptp.conflist":              {"ptp", nodeAddress, "pod", true},
 }
 
 func TestEveryListIsExpected(t *testing.T) {
@@ -70,11 +72,11 @@ func TestEveryListIsExpected(t *testing.T) {
 	}
 }
 
-// TestLists runs each list in a mount and network namespace of its own: this binary again, see TestMain.
+// TestLists runs each list on a node made new for it.
 func TestLists(t *testing.T) {
 	need.NetAdmin(t)
-	for _, tool := range []string{"nft", "ip", "unshare", "iptables"} {
-		need.Tool(t, tool, map[string]string{"nft": "nftables", "ip": "iproute2", "unshare": "util-linux", "iptables": "iptables"}[tool])
+	for tool, from := range map[string]string{"nft": "nftables", "ip": "iproute2", "iptables": "iptables"} {
+		need.Tool(t, tool, from)
 	}
 	bin, err := filepath.Abs(filepath.Join(root, "bin"))
 	if err != nil {
@@ -83,23 +85,25 @@ func TestLists(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(bin, "cnitool")); err != nil {
 		t.Fatalf("%v: the lists run the built binaries: make build", err)
 	}
-	for file := range lists {
+	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
+	n, err := node.New(t.Context(), node.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for file, want := range lists {
 		t.Run(file, func(t *testing.T) {
-			cmd := exec.Command("unshare", "--mount", "--net", "--propagation", "private", os.Args[0])
-			cmd.Env = append(os.Environ(), "CONFLIST="+file, "BIN="+bin, "PATH="+bin+":/usr/local/sbin:/usr/sbin:/sbin:"+os.Getenv("PATH"))
-			if out, err := cmd.CombinedOutput(); err != nil {
-				t.Errorf("%v\n%s", err, out)
+			if err := n.Reset(t.Context()); err != nil {
+				t.Fatal(err)
 			}
+			(&machine{t, n, bin}).try(file, want)
 		})
 	}
 }
 
 func TestMain(m *testing.M) {
-	switch {
-	case os.Getenv("ROLE") != "":
-		os.Exit(role())
-	case os.Getenv("CONFLIST") != "":
-		os.Exit(inside(os.Getenv("CONFLIST")))
+	if err := node.Enter(); err != nil && !errors.Is(err, node.ErrRefused) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	os.Exit(m.Run())
 }
