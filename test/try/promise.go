@@ -16,21 +16,30 @@ type promise struct {
 	facts   map[contract.Fact]bool
 	changes map[contract.Aspect]bool
 	gc      bool // every stage has the verb GC
+	hairpin bool // with host ports, the pod reaches itself by them
+	// needsNetns are the stages whose DEL is known to fail without the namespace.
+	needsNetns map[string]bool
 }
 
 // promises follows the stages in their order; one that discards what came before it takes the facts with it.
 func promises(ctx context.Context, list *libcni.NetworkConfigList, contracts chain.Contracts) promise {
-	p := promise{facts: map[contract.Fact]bool{}, changes: map[contract.Aspect]bool{}, gc: true}
+	p := promise{facts: map[contract.Fact]bool{}, changes: map[contract.Aspect]bool{}, gc: true, hairpin: true,
+		needsNetns: map[string]bool{}}
 	for _, plugin := range list.Plugins {
 		of := contracts.Of(ctx, plugin.Network.Type, plugin.Bytes)
 		if of.Previous == contract.Discards {
 			clear(p.facts)
 		}
 		all := []contract.Contract{of.Contract}
+		p.needsNetns[plugin.Network.Type] = slices.Contains(of.DelFails, contract.Netns)
 		var config struct {
-			IPAM json.RawMessage `json:"ipam"`
+			IPAM        json.RawMessage `json:"ipam"`
+			HairpinMode bool            `json:"hairpinMode"`
 		}
-		if d := plugin.Network.IPAM.Type; d != "" && of.Delegates != contract.NoDelegate && json.Unmarshal(plugin.Bytes, &config) == nil {
+		readable := json.Unmarshal(plugin.Bytes, &config) == nil
+		// Where br_netfilter is loaded, as kube-proxy wants it, a bridge's port sends nothing back where it came from.
+		p.hairpin = p.hairpin && (plugin.Network.Type != "bridge" || config.HairpinMode)
+		if d := plugin.Network.IPAM.Type; d != "" && of.Delegates != contract.NoDelegate && readable {
 			all = append(all, contracts.Of(ctx, d, config.IPAM).Contract)
 		}
 		for _, c := range all {

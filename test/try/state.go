@@ -139,6 +139,15 @@ func tree(root string) (files []string) {
 	return files
 }
 
+// leftOrGone says what the first of some changes is.
+func leftOrGone(changes []kernel.Change) string {
+	if changes[0].Added {
+		return "left behind"
+	}
+	return "gone, though it was there before all pods,"
+}
+
+// firstOf is the first of some changes, and how many there are more.
 func firstOf(changes []kernel.Change) string {
 	text := strings.Join(strings.Fields(changes[0].String()), " ")
 	if n := len(changes) - 1; n > 0 {
