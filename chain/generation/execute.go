@@ -12,11 +12,15 @@ import (
 
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/version"
+
+	"github.com/enichain/enichain/chain"
+	"github.com/enichain/enichain/chain/contract"
 )
 
 // Plugins runs the binaries of stages, as a runtime does.
 type Plugins struct {
-	Path []string // folders, as in CNI_PATH
+	Path      []string        // folders, as in CNI_PATH
+	Contracts chain.Contracts // what plugins say of themselves; may be nil
 }
 
 // pluginLimit is how long one run may take: as long as a runtime gives a pod's whole DEL (containerd, 10 s), thrice.
@@ -41,9 +45,17 @@ func (p Plugins) Delete(ctx context.Context, b Birth, i int, taken map[netip.Add
 	} else if b.Boot == boot && b.Netns != (Namespace{}) && namespaceAt(b.Cached.Netns) == b.Netns {
 		netns = b.Cached.Netns
 	}
+	if netns == "" && p.fails(ctx, s, contract.Netns) {
+		return nil // what it made was in the namespace, and has gone with it
+	}
 	a := b.Cached.Attachment
 	return p.run(ctx, s.Type, config, &invoke.Args{Command: "DEL", ContainerID: a.Container, IfName: a.IfName, NetNS: netns,
 		PluginArgs: b.Cached.Args, Path: strings.Join(p.Path, ":")})
+}
+
+// fails says whether DEL of a stage is known to fail without that input.
+func (p Plugins) fails(ctx context.Context, s Stage, without contract.Input) bool {
+	return p.Contracts != nil && slices.Contains(p.Contracts.Of(ctx, s.Type, s.Config).DelFails, without)
 }
 
 // previous is the result that DEL gets: none before CNI 0.4.0.

@@ -11,7 +11,9 @@ import (
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
 
+	"github.com/enichain/enichain/chain"
 	"github.com/enichain/enichain/chain/generation"
+	plugins "github.com/enichain/enichain/chain/known"
 	"github.com/enichain/enichain/ipam"
 )
 
@@ -23,9 +25,10 @@ func (d *daemon) lists() generation.Store {
 
 // keepGenerations cleans up after stages that were taken out of a list, pod by pod, until ctx ends.
 func (d *daemon) keepGenerations(ctx context.Context) error {
+	path := filepath.SplitList(d.config.CNI.BinDir)
 	k := &generation.Keeper{
-		Store: d.lists(), Plugins: generation.Plugins{Path: filepath.SplitList(d.config.CNI.BinDir)}, Grace: time.Duration(d.config.CNI.Grace),
-		Log: d.log.With("part", "generations"), Leases: d.leases, Interface: interfaceOf, Done: d.numbers.Departed,
+		Store: d.lists(), Plugins: generation.Plugins{Path: path, Contracts: chain.Installed(path, plugins.Of)},
+		Grace: time.Duration(d.config.CNI.Grace), Log: d.log.With("part", "generations"), Leases: d.leases, Interface: interfaceOf, Done: d.numbers.Departed,
 	}
 	return k.Run(ctx)
 }

@@ -148,10 +148,7 @@ func TestTakeNow(t *testing.T) {
 	}
 	m.end("web")
 	m.settled(0)
-	m.until("the stage's empty table is gone with the last list that had it", func() (bool, string) {
-		left := slices.DeleteFunc(m.state().Of(kernel.NFT), func(line string) bool { return !strings.Contains(line, "portmap-compat") })
-		return len(left) == 0, strings.Join(left, "\n")
-	})
+	m.without("portmap-compat") // GC took the empty table with the last list that had the stage
 }
 
 // TestWait: apply --wait ends with the last pod of the older list, or in vain.
@@ -225,7 +222,6 @@ func TestLostCacheHarmsNobody(t *testing.T) {
 	m.start()
 	m.warm(swap{first: with, second: without})
 	m.settled(0)
-	before := m.quiet()
 	m.add("old", 8080)
 	m.settled(1)
 	m.apply(without)
@@ -241,7 +237,7 @@ func TestLostCacheHarmsNobody(t *testing.T) {
 	}
 	m.end("old")
 	m.settled(0)
-	m.as(before)
+	m.without("portmap-compat")
 }
 
 // TestMissingBinaryIsTold: a departed stage whose binary went with it cannot clean up; that is told, and done once the
@@ -259,7 +255,6 @@ func TestMissingBinaryIsTold(t *testing.T) {
 	with, without := list(ipam, wire, compat), list(ipam, wire)
 	m.start()
 	m.warm(swap{first: with, second: without})
-	before := m.quiet()
 	m.add("old", 8080)
 	m.apply(without)
 	if err := os.Remove(filepath.Join(own, "portmap-compat")); err != nil {
@@ -276,7 +271,7 @@ func TestMissingBinaryIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.settled(0)
-	m.as(before)
+	m.without("portmap-compat")
 }
 
 // file is a list in a file.
@@ -287,4 +282,16 @@ func (m *machine) file(text []byte) string {
 		m.Fatal(err)
 	}
 	return path
+}
+
+// without waits until no rule, link or element of the node's names a stage or a pod.
+func (m *machine) without(word string) {
+	m.Helper()
+	m.until("nothing left of "+word, func() (bool, string) {
+		var left []string
+		for _, section := range m.state().Sections {
+			left = append(left, slices.DeleteFunc(slices.Clone(section.Lines), func(line string) bool { return !strings.Contains(line, word) })...)
+		}
+		return len(left) == 0, strings.Join(left, "\n")
+	})
 }

@@ -21,6 +21,7 @@ const (
 	upstream     = `{"type":"portmap","backend":"iptables","snat":true,"capabilities":{"portMappings":true}}`
 	bandwidth    = `{"type":"bandwidth","capabilities":{"bandwidth":true}}`
 	tuning       = `{"type":"tuning","sysctl":{"net.core.somaxconn":"4096"}}`
+	sbr          = `{"type":"sbr"}`
 )
 
 // swap is one list taken for another, and back.
@@ -113,5 +114,19 @@ func TestSwapUnderLivePods(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// TestNamespaceTookItAlong: sbr's DEL fails without a namespace, and has nothing to do then. Nobody tries it for ever.
+func TestNamespaceTookItAlong(t *testing.T) {
+	m := begin(t)
+	m.apply(list(ipam, wire, sbr))
+	m.add("old", 8080)
+	m.apply(list(ipam, wire))
+	m.end("old")
+	m.start()
+	m.settled(0)
+	if said := m.log.String(); strings.Contains(said, "cannot clean up") {
+		t.Error(said)
 	}
 }
