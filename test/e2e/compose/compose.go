@@ -136,20 +136,29 @@ func meets(variants []Variant, missed map[Pair]bool) bool {
 
 // draw walks at random, towards pairs that are still missed where it can. Nil where the walk ends in an illegal sequence.
 func (c *Composer) draw(ctx context.Context, random *rand.Rand, missed map[Pair]bool, length int) []Variant {
+	leads := map[string]bool{} // variants behind which another is missed
+	for p := range missed {
+		leads[p.First] = true
+	}
 	var so, legal []Variant
 	for len(so) < length {
-		var open, wanted []Variant
+		var open, near, here []Variant
 		for _, v := range c.Variants {
 			if has(so, v) || c.Judge(ctx, append(slices.Clone(so), v)).Dead {
 				continue
 			}
 			open = append(open, v)
+			if leads[v.Name] {
+				near = append(near, v)
+			}
 			if len(so) > 0 && missed[Pair{so[len(so)-1].Name, v.Name}] {
-				wanted = append(wanted, v)
+				here = append(here, v)
 			}
 		}
-		if len(wanted) > 0 {
-			open = wanted
+		for _, better := range [][]Variant{near, here} {
+			if len(better) > 0 {
+				open = better
+			}
 		}
 		if len(open) == 0 {
 			break

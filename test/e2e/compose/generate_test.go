@@ -1,18 +1,23 @@
 package compose
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/enichain/enichain/chain"
 	"github.com/enichain/enichain/chain/known"
 )
 
-// bins are the folders with the plugins' binaries.
+// bins are the folders with the plugins' binaries: what 'make build' made, and the two that only these tests have.
 func bins(t *testing.T) []string {
 	t.Helper()
 	dir, err := filepath.Abs("../../../bin")
@@ -22,10 +27,30 @@ func bins(t *testing.T) []string {
 	if err != nil {
 		t.Fatalf("%v: compositions are made of the built binaries: make build", err)
 	}
-	return []string{dir}
+	built.once.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "compose"); built.err == nil {
+			cmd := exec.Command("go", "build", "-o", built.dir, "./testdata/debug", "./testdata/faulty")
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+			if out, err := cmd.CombinedOutput(); err != nil {
+				built.err = fmt.Errorf("cannot build the plugins in testdata: %w: %s", err, out)
+			}
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	return []string{dir, built.dir}
+}
+
+// built is where the plugins in testdata lie; TestMain takes it away.
+var built struct {
+	once sync.Once
+	dir  string
+	err  error
 }
 
 func composer(t *testing.T) *Composer {
+	t.Helper()
 	return New(Variants(), chain.Installed(bins(t), known.Of))
 }
 
@@ -63,28 +88,47 @@ func TestNothingBehindMends(t *testing.T) {
 	}
 }
 
-func TestCount(t *testing.T) {
+// TestSample draws by a seed: the same compositions for the same seed, with every pair of neighbours.
+func TestSample(t *testing.T) {
 	c := composer(t)
-	for _, l := range []int{1, 2, 3} {
-		start := time.Now()
-		legal, dead := 0, 0
-		c.Each(t.Context(), l, func(v []Variant, verdict Verdict) bool {
-			if verdict.Legal {
-				legal++
-			}
-			if verdict.Dead {
-				dead++
-			}
-			return true
-		})
-		t.Logf("length %d: legal %d, shortest illegal %d, %s", l, legal, dead, time.Since(start))
-	}
-	t.Log(len(c.Pairs(t.Context(), 3)))
-	start := time.Now()
 	want := c.Pairs(t.Context(), 3)
-	sample, missed := c.Sample(t.Context(), rand.New(rand.NewPCG(1, 0)), want, 50, 8)
-	t.Logf("%d in the sample, %d missed %v %s", len(sample), len(missed), missed, time.Since(start))
-	for _, s := range sample {
-		t.Log(Names(s))
+	if len(want) < 100 {
+		t.Fatalf("only %d pairs of neighbours are allowed: %v", len(want), want)
+	}
+	draw := func() (names []string) {
+		sample, missed := c.Sample(t.Context(), rand.New(rand.NewPCG(7, 0)), want, 0, 7)
+		if len(missed) > 0 {
+			t.Errorf("missed: %v", missed)
+		}
+		for _, s := range sample {
+			if v := c.Judge(t.Context(), s); !v.Legal {
+				t.Errorf("%s is not legal: %v", Names(s), v.Problems)
+			}
+			names = append(names, Names(s))
+		}
+		return names
+	}
+	if diff := cmp.Diff(draw(), draw()); diff != "" {
+		t.Errorf("drawn twice by one seed (-first +second):\n%s", diff)
+	}
+}
+
+// TestAddedStageIsComposed wants a stage that is only added to the variants in the compositions that its contract allows.
+func TestAddedStageIsComposed(t *testing.T) {
+	theirs := Variant{Name: "theirs", Type: "faulty"}
+	c := New(append(Variants(), theirs), composer(t).Contracts)
+	found := map[string]bool{}
+	c.Each(t.Context(), 3, func(variants []Variant, v Verdict) bool {
+		if has(variants, theirs) {
+			found[Names(variants)] = v.Legal
+		}
+		return true
+	})
+	for list, want := range map[string]bool{
+		"theirs": false, "eni-ipam, theirs": false, "eni-ipam, routed-veth, theirs": true, "ptp+host-local, theirs, portmap iptables": true,
+	} {
+		if legal, ok := found[list]; !ok || legal != want {
+			t.Errorf("%s: composed %t, legal %t; want %t", list, ok, legal, want)
+		}
 	}
 }

@@ -166,7 +166,7 @@ func (c tool) gc(ctx context.Context, network string, left ...attachment) error 
 // begin makes the node of this process, once.
 func begin(t *testing.T) *node.Node {
 	t.Helper()
-	made.once.Do(func() { made.node, made.err = node.New(t.Context(), node.Options{IPv6: true}) })
+	made.once.Do(func() { made.node, made.err = node.New(t.Context(), node.Options{IPv6: true, Prefix: true}) })
 	if made.err != nil {
 		t.Fatal(made.err)
 	}

@@ -81,7 +81,7 @@ func Variants() []Variant {
 		both("ptp+host-local masq", "ptp", `"ipMasq": true, "ipMasqBackend": "iptables"`, local(104)),
 		{Name: "ptp+eni-ipam", Type: "ptp", Single: `"ipam": { "type": "eni-ipam", "gateway": "reserve", "scope": "primary" }`,
 			Dual: `"ipam": { "type": "eni-ipam", "gateway": "reserve", "scope": "primary", "families": ["ipv4", "ipv6"] }`},
-		both("bridge+host-local", "bridge", `"bridge": "br0", "isDefaultGateway": true, "hairpinMode": true`, local(105)),
+		both("bridge+host-local", "bridge", `"bridge": "br0", "isGateway": true, "hairpinMode": true`, local(105)),
 		{Name: "bridge+eni-ipam", Type: "bridge",
 			Single: `"bridge": "br1", "isDefaultGateway": true, "hairpinMode": true, "ipam": { "type": "eni-ipam", "gateway": "reserve", "scope": "prefix" }`,
 			Dual: `"bridge": "br1", "isDefaultGateway": true, "hairpinMode": true, ` +
@@ -97,7 +97,9 @@ func behind() []Variant {
 	const ports = `"capabilities": { "portMappings": true }`
 	return []Variant{
 		{Name: "loopback", Type: "loopback"},
-		{Name: "snat", Type: "snat", Dual: `"families": ["ipv4", "ipv6"]`},
+		{Name: "snat", Type: "snat"},
+		{Name: "snat inside", Type: "snat", Single: `"inside": ["192.168.0.0/16"]`,
+			Dual: `"inside": ["192.168.0.0/16", "fd00:192:168::/32"], "families": ["ipv4", "ipv6"]`},
 		{Name: "portmap iptables", Type: "portmap", Single: `"backend": "iptables", ` + ports},
 		{Name: "portmap nftables", Type: "portmap", Single: `"backend": "nftables", ` + ports},
 		{Name: "portmap-compat nftables", Type: "portmap-compat", Single: ports},

@@ -1,0 +1,201 @@
+package compose
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/enichain/enichain/chain"
+	"github.com/enichain/enichain/test/need"
+)
+
+// How the matrix is asked for by environment; docs/compositions.md says so to people.
+const (
+	seedVariable   = "COMPOSE_SEED"   // a number: the same sample again
+	lengthVariable = "COMPOSE_LENGTH" // a number: not a sample, but every composition of up to so many stages
+)
+
+// trial is a composition in one version and with one or both families.
+type trial struct {
+	variants []Variant
+	version  string
+	dual     bool
+	verdict  Verdict
+}
+
+func (m trial) String() string {
+	return fmt.Sprintf("[%s] %s %s", Names(m.variants), m.version, families(m.dual))
+}
+
+func (m trial) job(path []string) job {
+	return job{List("matrix", m.version, m.dual, m.variants...), m.version, path}
+}
+
+// runnable is the composer without the variants that this machine cannot run, and why not.
+func runnable(c *Composer) (*Composer, []string) {
+	var left []Variant
+	var reasons []string
+	for _, v := range c.Variants {
+		if why := unrunnable(v); why != "" {
+			reasons = append(reasons, v.Name+": "+why)
+			continue
+		}
+		left = append(left, v)
+	}
+	return New(left, c.Contracts), reasons
+}
+
+func unrunnable(v Variant) string {
+	switch {
+	case v.Type == "ipvlan" && !makes("link probe0 name probe2 type ipvlan"):
+		return "this kernel has no ipvlan"
+	case v.Type == "macvlan" && !makes("link probe0 name probe2 type macvlan"):
+		return "this kernel has no macvlan"
+	case v.Type == "bridge" && strings.Contains(v.Single, `"vlan"`) && !makes("name probe2 type bridge vlan_filtering 1"):
+		return "this kernel's bridge knows no VLANs"
+	}
+	return ""
+}
+
+// makes says whether the kernel makes such a link; the network namespace is this test's own.
+func makes(link string) bool {
+	script := "ip link add probe0 type veth peer name probe1 && ip link add " + link + "; r=$?; ip link del probe2; ip link del probe0; exit $r"
+	return exec.Command("sh", "-c", script).Run() == nil
+}
+
+// TestMatrix tries compositions that the contracts allow, and wants them to work: a sample in which every pair of
+// neighbours occurs, or all up to a length.
+func TestMatrix(t *testing.T) {
+	need.NetAdmin(t)
+	need.Tool(t, "iptables", "iptables")
+	c, reasons := runnable(New(Variants(), composer(t).Contracts))
+	for _, why := range reasons {
+		t.Log("not tried here: ", why)
+	}
+	began := time.Now()
+	matrix, what := drawn(t, c)
+	var jobs []job
+	for _, m := range matrix {
+		jobs = append(jobs, m.job(bins(t)))
+	}
+	t.Logf("%s; drawn in %s", what, time.Since(began).Round(time.Second))
+	began = time.Now()
+	verbs := 0
+	trials(t, jobs, func(i int, o outcome) {
+		if o.Err != "" {
+			t.Errorf("%s: %s", matrix[i], o.Err)
+			return
+		}
+		verbs += len(o.Steps)
+		for _, why := range unexplained(o.Broken, matrix[i].verdict.Problems) {
+			t.Errorf("%s: %s", matrix[i], why)
+		}
+	})
+	t.Logf("%d trials, %d runs of a stage's verb, on %s, in %s", len(jobs), verbs, strings.Join(versions(), ", "), time.Since(began).Round(time.Second))
+}
+
+// drawn is what is to be tried, and its size in words.
+func drawn(t *testing.T, c *Composer) ([]trial, string) {
+	t.Helper()
+	if length, err := strconv.Atoi(os.Getenv(lengthVariable)); err == nil {
+		var all []trial
+		compositions := 0
+		c.Each(t.Context(), length, func(variants []Variant, v Verdict) bool {
+			if v.Legal {
+				compositions++
+				for _, version := range versions() {
+					all = append(all, trial{variants, version, false, v}, trial{variants, version, true, v})
+				}
+			}
+			return true
+		})
+		return all, fmt.Sprintf("all %d compositions of up to %d stages", compositions, length)
+	}
+	seed, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64)
+	if err != nil {
+		seed = uint64(time.Now().UnixNano()) % 1e6
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	want := c.Pairs(t.Context(), 3)
+	sample, missed := c.Sample(t.Context(), random, want, 0, 7)
+	var all []trial
+	for i, variants := range sample {
+		n := i + int(seed%6)
+		all = append(all, trial{variants, versions()[n%3], n/3%2 == 1, c.Judge(t.Context(), variants)})
+	}
+	for p := range missed {
+		t.Errorf("seed %d: no composition has %s side by side", seed, p)
+	}
+	return all, fmt.Sprintf("%d compositions in which each of %d pairs of neighbours occurs, by seed %d (%s=%d draws them again)",
+		len(sample), len(want), seed, seedVariable, seed)
+}
+
+// unexplained is what breaks and no warning of lint has foretold.
+func unexplained(broken []string, problems []chain.Problem) []string {
+	warned := func(code string) bool {
+		return slices.ContainsFunc(problems, func(p chain.Problem) bool { return p.Code == code })
+	}
+	return slices.DeleteFunc(slices.Clone(broken), func(why string) bool {
+		switch {
+		case strings.HasPrefix(why, "CHECK "):
+			return warned("C201")
+		case strings.HasPrefix(why, "DEL again "):
+			return warned("C202")
+		case strings.HasPrefix(why, "left behind"):
+			return warned("C202") || warned("C203")
+		}
+		return false
+	})
+}
+
+// TestForbidden shows that a sample of what the contracts forbid is refused: by lint, as it was drawn, and where it is
+// wrong at a stage of ours, by that stage before any effect.
+func TestForbidden(t *testing.T) {
+	need.NetAdmin(t)
+	c, _ := runnable(New(Variants(), composer(t).Contracts))
+	seed, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64)
+	if err != nil {
+		seed = uint64(time.Now().UnixNano()) % 1e6
+	}
+	sample := c.Forbidden(t.Context(), rand.New(rand.NewPCG(seed, 0)), 40, 3)
+	byUs, cannot := 0, 0
+	for _, variants := range sample {
+		verdict := c.Judge(t.Context(), variants)
+		last := variants[len(variants)-1]
+		if !slices.Contains(ours(), last.Type) {
+			continue
+		}
+		if only := lintOnly(verdict.Problems); only != "" {
+			cannot++
+			continue
+		}
+		byUs++
+		t.Run(strings.ReplaceAll(Names(variants), " ", "_"), func(t *testing.T) {
+			if newHand(t, bins(t), List("forbidden", "1.1.0", false, variants...)).refuses() == nil {
+				t.Errorf("%s does it; lint says %v", last.Name, verdict.Problems)
+			}
+		})
+	}
+	t.Logf("%d forbidden compositions by seed %d: lint refuses all; %d are wrong at a stage of ours, which refuses them too; of %d more no stage can know",
+		len(sample), seed, byUs, cannot)
+}
+
+// lintOnly is why a stage cannot know at run time what lint knows; "" if it can.
+func lintOnly(problems []chain.Problem) string {
+	for _, p := range problems {
+		switch {
+		case p.Severity != chain.Error:
+		case p.Code == "C102" && (strings.HasPrefix(p.Text, "adds masquerade") || strings.HasPrefix(p.Text, "adds host-ports")):
+			return "what another stage adds to the kernel is not in the result"
+		case p.Code == "C101" && strings.HasPrefix(p.Text, "needs routed,"):
+			return "whether the host routes to an address is not in the result"
+		}
+	}
+	return ""
+}
