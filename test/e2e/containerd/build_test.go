@@ -15,6 +15,9 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
+	if !machinesRoot() {
+		return m.Run() // every test is skipped
+	}
 	dir, err := os.MkdirTemp("", "containerd-e2e-")
 	if err != nil {
 		panic(err)

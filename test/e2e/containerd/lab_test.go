@@ -167,13 +167,18 @@ func eventually(t *testing.T, what string, missing func() string) {
 	}
 }
 
+// machinesRoot says whether this is the machine's own root, not a user namespace's (user_namespaces(7), "uid_map").
+func machinesRoot() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && os.Geteuid() == 0 && strings.Join(strings.Fields(string(text)), " ") == "0 0 4294967295"
+}
+
 // needRoot wants the machine's own root: a container needs device nodes and cgroups, which a user namespace's root has
 // no right to.
 func needRoot(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile("/proc/self/uid_map")
-	if err != nil || os.Geteuid() != 0 || !strings.HasSuffix(strings.Join(strings.Fields(string(text)), " "), "0 0 4294967295") {
-		t.Skip("containerd needs the machine's own root for device nodes and cgroups: run 'make e2e-containerd' as root")
+	if !machinesRoot() {
+		t.Skip("containerd needs the machine's own root, for device nodes and cgroups: run 'make e2e-containerd' as root")
 	}
 	need.NetAdmin(t)
 }
