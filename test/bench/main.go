@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	throwaway "github.com/enichain/enichain/test/node"
 )
 
 func main() {
@@ -26,7 +28,10 @@ func run(bin string, pods int) error {
 	if err != nil {
 		return err
 	}
-	if err := ownMounts(); err != nil {
+	if err := throwaway.Enter(); err != nil {
+		return err
+	}
+	if err := throwaway.OwnFolders(); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "enichain-bench-")

@@ -23,8 +23,15 @@ type Options struct {
 	ENIs      int  // network interfaces, at most 8; 0 means 2
 	Addresses int  // for pods on each network interface and family, at most 200; 0 means 40
 	IPv6      bool // IPv6 beside IPv4: on the node, in the VPC and in the pool
+	Bare      bool // a node that has never seen enichain: links alone, no pool file
 	NoDAD     bool // IPv6 addresses are usable at once, in pods too, where plugins would wait for a second or two
 	Prefix    bool // the primary network interface has a delegated /28 (and, with IPv6, a /80) too
+}
+
+// Further tells apart several nodes in one process.
+type Further struct {
+	Name string // the VPC beside it is in the namespace /run/netns/NAME-vpc; "": in /run/netns/vpc
+	Pool string // path of its pool file
 }
 
 // Place is where a program can stand: a network namespace, and who it is there.
@@ -38,6 +45,7 @@ type Place struct {
 // Node is the node that this process runs on.
 type Node struct {
 	Options
+	Further
 	Self    Place // the node itself, with the primary addresses of eth0
 	Host    Place // a host in the VPC, in another subnet
 	Outside Place // a host outside the VPC
@@ -45,12 +53,27 @@ type Node struct {
 	pods map[string]*Pod
 }
 
-// vpcNetns is the namespace beside the node: the VPC's router, and all hosts behind it.
-const vpcNetns = "/run/netns/vpc"
-
-// New makes a node of the namespaces that Enter made: with folders of its own on /run, /var/lib and /etc/cni. There is
-// one node in a process.
+// New makes a node of the namespaces that Enter made, with folders of its own. There is one such node in a process.
 func New(ctx context.Context, o Options) (*Node, error) {
+	if err := OwnFolders(); err != nil {
+		return nil, err
+	}
+	return Beside(ctx, o, Further{Pool: store.DefaultPath})
+}
+
+// OwnFolders gives this process empty folders of its own at /run, /var/lib and /etc/cni. New does it by itself.
+func OwnFolders() error {
+	for _, dir := range own() {
+		if err := unix.Mount("node", dir, "tmpfs", 0, "mode=755"); err != nil {
+			return fmt.Errorf("cannot mount a %s of the node's own: %w", dir, err)
+		}
+	}
+	return nil
+}
+
+// Beside makes a node of the network namespace of the calling thread, which is locked to its goroutine and makes all
+// further calls, too: for several nodes in one process, which share their folders.
+func Beside(ctx context.Context, o Options, f Further) (*Node, error) {
 	if o.ENIs == 0 {
 		o.ENIs = 2
 	}
@@ -60,15 +83,14 @@ func New(ctx context.Context, o Options) (*Node, error) {
 	if o.ENIs < 1 || o.ENIs > 8 || o.Addresses < 1 || o.Addresses > 200 {
 		return nil, fmt.Errorf("cannot make a node with %d network interfaces of %d addresses: want 1 to 8, of 1 to 200", o.ENIs, o.Addresses)
 	}
-	for _, dir := range own() {
-		if err := unix.Mount("node", dir, "tmpfs", 0, "mode=755"); err != nil {
-			return nil, fmt.Errorf("cannot mount a %s of the node's own: %w", dir, err)
-		}
+	vpc := "/run/netns/vpc"
+	if f.Name != "" {
+		vpc = "/run/netns/" + f.Name + "-vpc"
 	}
-	n := &Node{Options: o, pods: map[string]*Pod{}}
+	n := &Node{Options: o, Further: f, pods: map[string]*Pod{}}
 	n.Self = Place{Name: "node", Addr: primary(0)}
-	n.Host = Place{Name: "vpc-host", Netns: vpcNetns, Addr: netip.MustParseAddr("10.110.99.9")}
-	n.Outside = Place{Name: "outside", Netns: vpcNetns, Addr: netip.MustParseAddr("198.51.100.1")}
+	n.Host = Place{Name: "vpc-host", Netns: vpc, Addr: netip.MustParseAddr("10.110.99.9")}
+	n.Outside = Place{Name: "outside", Netns: vpc, Addr: netip.MustParseAddr("198.51.100.1")}
 	if o.IPv6 {
 		n.Self.Addr6 = primary6(0)
 		n.Host.Addr6 = netip.MustParseAddr("2001:db8:110:99::9")
@@ -87,11 +109,14 @@ func own() []string {
 }
 
 func (n *Node) build(ctx context.Context) error {
-	if err := bind(vpcNetns); err != nil {
+	if err := bind(n.Host.Netns); err != nil {
 		return err
 	}
 	if err := n.wire(ctx); err != nil {
 		return err
+	}
+	if n.Bare {
+		return nil
 	}
 	return n.supply(ctx)
 }
@@ -102,7 +127,7 @@ func (n *Node) Reset(ctx context.Context) error {
 	for _, p := range n.pods {
 		errs = append(errs, p.Delete())
 	}
-	_ = unix.Unmount(vpcNetns, unix.MNT_DETACH) // its links go at once with the node's ends
+	_ = unix.Unmount(n.Host.Netns, unix.MNT_DETACH) // its links go at once with the node's ends
 	errs = append(errs, script(ctx, "", clear))
 	for _, dir := range own() {
 		entries, err := os.ReadDir(dir)
@@ -148,7 +173,10 @@ func script(ctx context.Context, netns, text string) error {
 
 // Leases are those of the pool file.
 func (n *Node) Leases(ctx context.Context) ([]store.Lease, error) {
+	if n.Bare {
+		return nil, nil
+	}
 	var s store.State
-	err := store.New(store.DefaultPath, store.Options{}).View(ctx, func(tx *store.Tx) error { s = tx.State(); return nil })
+	err := store.New(n.Pool, store.Options{}).View(ctx, func(tx *store.Tx) error { s = tx.State(); return nil })
 	return s.Leases, err
 }

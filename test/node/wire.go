@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (n *Node) wire(ctx context.Context) error {
 		say(&beyond, "sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0")
 	}
 	for i := range n.ENIs {
-		say(&here, "ip link add name eth%d address %s mtu 9001 type veth peer name far%d mtu 9001 netns vpc\nip link set eth%d up", i, mac(i), i, i)
+		say(&here, "ip link add name eth%d address %s mtu 9001 type veth peer name far%d mtu 9001 netns %s\nip link set eth%d up", i, mac(i), i, filepath.Base(n.Host.Netns), i)
 		say(&beyond, "ip link set far%d up", i)
 		n.neighbours(&beyond, i)
 		say(&filter, "iifname far%d ip saddr != %s drop", i, netip.PrefixFrom(at(i, 0), 24))
@@ -92,7 +93,7 @@ func (n *Node) wire(ctx context.Context) error {
 	if err := script(ctx, "", here.String()); err != nil {
 		return fmt.Errorf("cannot make the node's links: %w", err)
 	}
-	if err := script(ctx, vpcNetns, beyond.String()); err != nil {
+	if err := script(ctx, n.Host.Netns, beyond.String()); err != nil {
 		return fmt.Errorf("cannot make the VPC beside the node: %w", err)
 	}
 	return nil
@@ -138,7 +139,7 @@ func (n *Node) supply(ctx context.Context) error {
 	}
 	id := store.Identity{Instance: "i-0000000000000node", Boot: boot, Inc: "0000000000000000", Type: "m5.4xlarge"}
 	now := store.ReadClock()
-	pool, err := store.Create(ctx, store.DefaultPath, store.Options{Boot: boot}, now, id, store.Past{})
+	pool, err := store.Create(ctx, n.Pool, store.Options{Boot: boot}, now, id, store.Past{})
 	if err != nil {
 		return fmt.Errorf("cannot make the node's pool file: %w", err)
 	}
