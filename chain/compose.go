@@ -92,7 +92,7 @@ func newEntry(ctx context.Context, word string, c Contracts) (*entry, error) {
 	}
 	switch e.plugin {
 	case "bridge":
-		e.own = put(e.own, "isDefaultGateway", json.RawMessage("true"))
+		e.own = put(put(e.own, "isDefaultGateway", json.RawMessage("true")), "hairpinMode", json.RawMessage("true"))
 	case "cilium-cni":
 		e.own = put(e.own, "chaining-mode", json.RawMessage(`"generic-veth"`))
 	}

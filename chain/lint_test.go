@@ -53,7 +53,7 @@ const (
 	compat     = `{"type":"portmap-compat","capabilities":{"portMappings":true}}`
 	portmap    = `{"type":"portmap","capabilities":{"portMappings":true}}`
 	hostLocal  = `{"type":"host-local","ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.1.0/24"}]]}}`
-	inHere     = `"ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.1.0/24"}]]}`
+	inHere     = `"ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.1.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}`
 	inside     = `{"type":"snat","inside":["10.244.0.0/16"]}`
 )
 
@@ -164,13 +164,13 @@ func TestWorks(t *testing.T) {
 		{name: "W5 static", list: of(eniIPAM, routedVeth, `{"type":"bandwidth","ingressRate":1000000,"ingressBurst":1000000}`)},
 		{name: "W6", list: of(eniIPAM, routedVeth, `{"type":"firewall","backend":"iptables"}`)},
 		{name: "W7", list: of(eniIPAM, routedVeth, `{"type":"tuning","mac":"02:00:00:00:00:01","mtu":1400,"sysctl":{"net.core.somaxconn":"500"}}`)},
-		{name: "W8", list: of(eniIPAM, routedVeth, `{"type":"sbr"}`), want: []string{"3 C202 warning"}},
+		{name: "W8", list: of(eniIPAM, routedVeth, `{"type":"sbr"}`), want: []string{"3 C119 warning", "3 C202 warning"}},
 		{name: "W9", list: of(hostLocal, routedVeth, compat)},
 		{name: "W10", list: of(`{"type":"routed-veth",`+inHere+`}`, inside)},
 		{name: "W11", list: of(`{"type":"routed-veth","ipam":{"type":"eni-ipam"}}`, compat)},
 		{name: "W12", list: of(`{"type":"ptp","ipam":{"type":"eni-ipam","gateway":"reserve","scope":"primary"}}`, snatStage, compat)},
-		{name: "W13", list: of(`{"type":"bridge","isGateway":true,"ipam":{"type":"eni-ipam","scope":"prefix"}}`, `{"type":"firewall","ingressPolicy":"same-bridge"}`, compat)},
-		{name: "W14", list: of(`{"type":"ptp","ipMasq":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/24"}],[{"subnet":"fd00::/64"}]]}}`,
+		{name: "W13", list: of(`{"type":"bridge","isGateway":true,"hairpinMode":true,"ipam":{"type":"eni-ipam","scope":"prefix"}}`, `{"type":"firewall","ingressPolicy":"same-bridge"}`, compat)},
+		{name: "W14", list: of(`{"type":"ptp","ipMasq":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.1.0.0/24"}],[{"subnet":"fd00::/64"}]],"routes":[{"dst":"0.0.0.0/0"},{"dst":"::/0"}]}}`,
 			`{"type":"tuning","sysctl":{"net.core.somaxconn":"500"}}`, `{"type":"firewall"}`, compat)},
 		{name: "W15", list: of(`{"type":"ptp",`+inHere+`}`, `{"type":"bandwidth","egressRate":1000000,"egressBurst":1000000}`, compat)},
 		{name: "W16", list: of(eniIPAM, `{"type":"ipvlan","master":"eth0"}`, `{"type":"portmap-compat","masqAll":true,"capabilities":{"portMappings":true}}`)},

@@ -96,6 +96,10 @@ func ruleEnd(j *judge) {
 				Why: "runtimes set lo up by themselves, or by a list of its own", Fixes: []string{"take it out of the list"}})
 		}
 	}
+	if alone {
+		j.list("plugins", Problem{Code: "C113", Severity: Warning, Text: "sets up lo, and nothing else",
+			Why: "fine as the list that a runtime runs beside others; as a pod's network it gives none", Fixes: []string{"give it a name that sorts behind the pods' network, such as 99-loopback.conf"}})
+	}
 	unsure := last.unsure || last.known.Foreign()
 	broken := slices.ContainsFunc(j.problems, func(p Problem) bool {
 		return p.Code == "C101" || p.Code == "C103" || p.Code == "C102" || p.Code == "C108"

@@ -95,6 +95,9 @@ func (b Birth) left() []int {
 	return b.Ended.Left
 }
 
+// done says whether the attachment is gone and nothing is left to be done for it.
+func (b Birth) done() bool { return b.Ended != nil && len(b.Ended.Left) == 0 }
+
 // key is the name of the birth's own file.
 func (b Birth) key() string { return b.File + "." + b.ID }
 

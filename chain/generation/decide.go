@@ -33,9 +33,10 @@ const pool = "eni-ipam"
 
 // Evidence is what else tells whether a pod lives.
 type Evidence struct {
-	Netns     Finding // its network namespace, the very one
-	Lease     Finding // its address in the node's pool
-	Interface Finding // its interface there, with the wire's other end up
+	Netns     Finding   // its network namespace, the very one
+	GoneSince time.Time // since when Netns is known to be Gone
+	Lease     Finding   // its address in the node's pool
+	Interface Finding   // its interface there, with the wire's other end up
 }
 
 // Finding is one piece of evidence; the zero value is none.
@@ -124,21 +125,22 @@ func (w World) judge(p *Plan, r Rule, b Birth) (seen bool) {
 	e := w.Cache[b.File]
 	same := e != nil && (e.ID == b.ID || !e.OK) // half a file is somebody's who writes it
 	switch {
-	case b.Ended != nil && same && r.Current != nil:
+	case b.Ended != nil && same && r.Current != nil && !w.lost(b):
 		b.Ended = nil
 		p.Revive = append(p.Revive, b)
 		return true
 	case b.Ended != nil:
 		w.proceed(p, r, b)
 		return true
-	case same && r.Known && r.Current == nil && w.lost(b):
-		// No list of that name is there any more. Nobody will ever tell its stages.
-		w.end(p, r, b, all(b))
+	case same && r.Known && w.lost(b) && (r.Current == nil || !w.forgotten(b).After(w.Now)):
+		if r.Current == nil {
+			w.end(p, r, b, all(b)) // no list of that name is there: nobody will ever tell its stages
+		} else {
+			w.end(p, r, b, r.departed(b))
+		}
 		return true
 	case same:
-		if r.Current == nil {
-			p.again(w.Now.Add(lookAgain)) // the end of its namespace is told by nobody
-		}
+		w.watch(p, r, b)
 		return true
 	case !r.Known:
 		return false
@@ -193,6 +195,25 @@ func (w World) lost(b Birth) bool {
 	return b.Boot != w.Boot || b.Netns != Namespace{} && w.Evidence[b.key()].Netns == Gone
 }
 
+// forgotten is from when on a lost birth counts as one that its runtime will never delete: containerd 2 gives up a
+// sandbox whose DEL failed, and keeps its cached result for ever.
+func (w World) forgotten(b Birth) time.Time {
+	if since := w.Evidence[b.key()].GoneSince; !since.IsZero() {
+		return since.Add(w.Grace)
+	}
+	return w.Now.Add(w.Grace)
+}
+
+// watch looks at a birth in the cache again where the end of its namespace matters, which nobody tells.
+func (w World) watch(p *Plan, r Rule, b Birth) {
+	switch v := w.Evidence[b.key()]; {
+	case r.Current == nil:
+		p.again(w.Now.Add(lookAgain))
+	case v.Netns == Gone && !v.GoneSince.IsZero():
+		p.again(v.GoneSince.Add(w.Grace))
+	}
+}
+
 // over says whether a birth whose attachment the runtime's cache has no more is over. A file that is gone may have been
 // taken by an administrator: nothing is done to a pod that lives.
 func (w World) over(b Birth, r Rule) (over bool, why string) {
@@ -228,8 +249,11 @@ func (w World) end(p *Plan, r Rule, b Birth, departed []int) {
 // proceed is what an ended birth needs now.
 func (w World) proceed(p *Plan, r Rule, b Birth) {
 	due := slices.DeleteFunc(slices.Clone(b.Ended.Left), func(i int) bool { return w.readded(r, b, b.Stages[i].Type) })
+	e := w.Cache[b.File]
 	switch {
-	case len(b.Ended.Left) == 0, b.Boot != w.Boot && b.Ended.Tries > 0:
+	case b.done() && r.Current != nil && e != nil && (e.ID == b.ID || !e.OK):
+		// It would be written down again. The runtime may still delete it one day.
+	case b.done(), b.Boot != w.Boot && b.Ended.Tries > 0:
 		// A reboot took what stages keep in the kernel. One try was for what some keep in files.
 		p.Forget = append(p.Forget, b)
 	case len(due) == 0:
@@ -270,7 +294,7 @@ func (w World) retire(p *Plan, r Rule) {
 		if len(remain) > 1 {
 			from, replaced = remain[1].Installed, true
 		}
-		if !replaced || slices.ContainsFunc(r.Births, func(b Birth) bool { return r.Of(b) == g.Number }) {
+		if !replaced || slices.ContainsFunc(r.Births, func(b Birth) bool { return !b.done() && r.Of(b) == g.Number }) {
 			return
 		}
 		if due := from.Add(w.Grace); due.After(w.Now) {
@@ -287,7 +311,7 @@ func (r Rule) unused(l List, remain []Generation) (stages []Stage) {
 	used := func(plugin string) bool {
 		return r.Current != nil && r.Current.List.Runs(plugin) ||
 			slices.ContainsFunc(remain, func(g Generation) bool { return g.List.Runs(plugin) }) ||
-			slices.ContainsFunc(r.Births, func(b Birth) bool { return List{Stages: b.Stages}.Runs(plugin) })
+			slices.ContainsFunc(r.Births, func(b Birth) bool { return !b.done() && List{Stages: b.Stages}.Runs(plugin) })
 	}
 	for _, s := range slices.Backward(l.Stages) {
 		if !slices.ContainsFunc(s.Types(), used) {

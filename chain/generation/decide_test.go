@@ -215,6 +215,21 @@ func TestPlan(t *testing.T) {
 			w.born(t, "a", 1, true)
 			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}} })
 		}, []string{"revive a"}},
+		{"its namespace is gone, and its runtime may still delete it", func(w *World) {
+			w.Evidence[w.born(t, "a", 1, true).key()] = Evidence{Netns: Gone, GoneSince: w.Now.Add(-time.Minute)}
+		}, []string{}},
+		{"its namespace is gone, and its runtime forgot it", func(w *World) {
+			w.Evidence[w.born(t, "a", 1, true).key()] = Evidence{Netns: Gone, GoneSince: w.Now.Add(-DefaultGrace)}
+		}, []string{"end a portmap-compat", "clean a portmap-compat"}},
+		{"its runtime forgot it, and all is done but for the file", func(w *World) {
+			w.Evidence[w.born(t, "a", 1, true).key()] = Evidence{Netns: Gone, GoneSince: w.Now.Add(-DefaultGrace)}
+			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{} })
+			w.Now = epoch.Add(time.Hour)
+		}, []string{"retire 1 portmap-compat", "retire 2 portmap"}},
+		{"its runtime did not forget it", func(w *World) {
+			w.born(t, "a", 1, false)
+			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{} })
+		}, []string{"forget a"}},
 		{"the network was renamed, its pod lives", func(w *World) {
 			w.Evidence[w.born(t, "a", 3, true).key()] = Evidence{Netns: There, Lease: There}
 			w.rule(func(r *Rule) { r.Current, r.Absent = nil, w.Now })

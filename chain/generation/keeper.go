@@ -36,10 +36,12 @@ type Keeper struct {
 	Done func(plugin, command string, err error)
 
 	cache   *Cache
+	gone    map[string]time.Time // namespaces of births, by key, and since when they are known to be gone
 	absent  map[string]time.Time // networks that the runtime's folder has no list of, and since when that is known
 	said    map[string]bool      // what was told already
 	retires map[string]trouble   // generations whose GC fails
 	now     func() time.Time     // nil: the wall's
+	acted   bool                 // something was done in this round
 	next    time.Time            // when what failed in this round is tried again
 }
 
@@ -50,7 +52,7 @@ type trouble struct {
 
 // Round looks and acts once. again is when to look again even if nothing happens; zero: only then.
 func (k *Keeper) Round(ctx context.Context) (again time.Time, err error) {
-	k.next = time.Time{}
+	k.next, k.acted = time.Time{}, false
 	if k.cache == nil {
 		k.Store = k.Store.Remembering()
 		k.cache, k.absent, k.said, k.retires = NewCache(k.Store.Results), map[string]time.Time{}, map[string]bool{}, map[string]trouble{}
@@ -61,8 +63,8 @@ func (k *Keeper) Round(ctx context.Context) (again time.Time, err error) {
 	}
 	p := w.Plan()
 	err = k.act(ctx, w, p)
-	if len(p.Record)+len(p.End)+len(p.Revive)+len(p.Clean)+len(p.Forget) > 0 {
-		k.later(w.Now) // in a world that is another one now; where nothing is left to do, nothing is
+	if k.acted {
+		k.later(w.Now) // it is another world now
 	}
 	if !k.next.IsZero() {
 		p.again(k.next)
@@ -170,32 +172,48 @@ func (k *Keeper) once(message string, args ...any) {
 
 // evidence is looked for where a birth may be over.
 func (k *Keeper) evidence(ctx context.Context, w World) map[string]Evidence {
-	found := map[string]Evidence{}
+	found, gone := map[string]Evidence{}, map[string]time.Time{}
 	var leases map[Attachment]bool
 	var unread error
 	for _, name := range sortedKeys(w.Rules) {
 		r := w.Rules[name]
 		for _, b := range r.Births {
-			if e := w.Cache[b.File]; b.Ended != nil || b.Boot != w.Boot || e != nil && r.Current != nil {
-				continue
-			}
-			if leases == nil && unread == nil {
-				leases, unread = k.leases(ctx)
+			last := r.newest()
+			cached := w.Cache[b.File] != nil
+			if b.Boot != w.Boot || cached && r.Current != nil && last != nil && b.Seen == last.Number {
+				continue // made by the list of now, or no doubt about its end
 			}
 			v := Evidence{Netns: namespaceFinding(b)}
-			if v.Netns == There {
-				v.Interface = k.Interface(b)
-			}
-			if unread == nil && (List{Stages: b.Stages}).Runs(pool) {
-				v.Lease = Gone
-				if leases[b.Cached.Attachment] {
-					v.Lease = There
+			if v.Netns == Gone {
+				if v.GoneSince = k.gone[b.key()]; v.GoneSince.IsZero() {
+					v.GoneSince = w.Now
 				}
+				gone[b.key()] = v.GoneSince
+			}
+			if !cached && b.Ended == nil {
+				if leases == nil && unread == nil {
+					leases, unread = k.leases(ctx)
+				}
+				k.more(&v, b, leases, unread)
 			}
 			found[b.key()] = v
 		}
 	}
+	k.gone = gone
 	return found
+}
+
+// more is the evidence of a birth that the cache has no more.
+func (k *Keeper) more(v *Evidence, b Birth, leases map[Attachment]bool, unread error) {
+	if v.Netns == There {
+		v.Interface = k.Interface(b)
+	}
+	if unread == nil && (List{Stages: b.Stages}).Runs(pool) {
+		v.Lease = Gone
+		if leases[b.Cached.Attachment] {
+			v.Lease = There
+		}
+	}
 }
 
 func (k *Keeper) leases(ctx context.Context) (map[Attachment]bool, error) {
@@ -243,6 +261,8 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 	failed := func(err error) bool {
 		if err != nil {
 			errs = append(errs, err)
+		} else {
+			k.acted = true
 		}
 		return err != nil
 	}
@@ -265,7 +285,9 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 	}
 	if recorded { // not before: who is neither in the cache nor written down would be nobody's
 		for network, number := range p.Since {
-			failed(k.Store.setSince(network, number))
+			if err := k.Store.setSince(network, number); err != nil {
+				errs = append(errs, err)
+			}
 		}
 	}
 	for _, wait := range p.Wait {
@@ -282,7 +304,9 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 		failed(k.forget(w, b))
 	}
 	for _, r := range p.Retire {
-		failed(k.retire(ctx, w, r))
+		if err := k.retire(ctx, w, r); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	return errors.Join(errs...)
 }

@@ -81,6 +81,9 @@ func (n Network) view(folder Folder) View {
 		at[g.Number] = gv
 	}
 	for _, b := range n.Births {
+		if b.done() {
+			continue // but for its file, which its runtime forgot
+		}
 		number := n.Of(b)
 		if at[number] == nil {
 			at[number] = &GenerationView{Number: number, Stages: List{Stages: b.Stages}.types()}
@@ -229,6 +232,9 @@ func (s Store) older(networks []string) (count int, err error) {
 		}
 		_, listed := folder.Lists[name]
 		for _, b := range n.Births {
+			if b.done() {
+				continue
+			}
 			if last := n.newest(); b.Ended != nil || !listed || last == nil || n.Of(b) != last.Number {
 				count++
 			}

@@ -20,6 +20,7 @@ func hostLocal(c config) contract.Contract {
 		Exclusive:    []contract.Fact{contract.IPs},
 		Capabilities: []string{"ipRanges", "ips"},
 		Verbs:        []string{"CHECK"},
+		Kernel:       []string{"nothing (files in /var/lib/cni/networks)"},
 		Keys: keys(
 			"ipam: object (type, ranges [[{subnet, rangeStart, rangeEnd, gateway}]] or subnet, rangeStart, rangeEnd, gateway; "+
 				"routes, dataDir, resolvConf)",
@@ -49,6 +50,7 @@ func static(c config) contract.Contract {
 		Exclusive:    adds[:min(len(adds), 1)],
 		Capabilities: []string{"ips"},
 		Verbs:        []string{"CHECK"},
+		Kernel:       []string{"nothing"},
 		Keys: keys(
 			"ipam: object (type, addresses [{address, gateway}], routes, dns)",
 			"args: object (cni.ips)",
@@ -63,6 +65,7 @@ func dhcp(config) contract.Contract {
 		Adds:      []contract.Fact{contract.IPs, contract.Gateway},
 		Exclusive: []contract.Fact{contract.IPs},
 		Verbs:     []string{"CHECK"},
+		Kernel:    []string{"nothing (its daemon's lease)"},
 		Keys:      keys("ipam: object (type, daemonSocketPath, provide, request, priority)"),
 	}
 }

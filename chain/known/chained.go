@@ -31,7 +31,7 @@ func onto(requires []contract.Fact, lines ...string) contract.Contract {
 }
 
 // portmap finds its rules at DEL only if it is told the ports again. Ports lead to an address that the host can reach.
-func portmap(config) contract.Contract {
+func portmap(c config) contract.Contract {
 	p := onto([]contract.Fact{contract.IPs, contract.SandboxInterface, contract.Routed},
 		`backend: "iptables" or "nftables" (default iptables where it works)`,
 		"snat: boolean (default true)",
@@ -44,6 +44,10 @@ func portmap(config) contract.Contract {
 	p.Adds = []contract.Fact{contract.HostPorts}
 	p.Exclusive = p.Adds
 	p.Capabilities = []string{"portMappings"}
+	p.Kernel = []string{"iptables nat CNI-HOSTPORT-… and CNI-DN-…", "route_localnet"}
+	if c.text("backend") == "nftables" {
+		p.Kernel = []string{"nft ip cni_hostport", "nft ip6 cni_hostport", "route_localnet"}
+	}
 	p.DelForgets = []contract.Input{contract.RuntimeConfig}
 	return p
 }
@@ -57,6 +61,7 @@ func bandwidth(config) contract.Contract {
 		"egressBurst: integer 0..34359738359 (bits; given with egressRate)",
 	)
 	p.Capabilities = []string{"bandwidth"}
+	p.Kernel = []string{"qdisc tbf on the host's end", "an ifb link"}
 	return p
 }
 
@@ -72,6 +77,7 @@ func firewall(c config) contract.Contract {
 		p.Requires = append(p.Requires, contract.Bridge)
 	}
 	p.DelForgets = []contract.Input{contract.PrevResult}
+	p.Kernel = []string{"iptables filter CNI-FORWARD and CNI-ADMIN, or firewalld's zone"}
 	return p
 }
 

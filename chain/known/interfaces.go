@@ -1,6 +1,10 @@
 package known
 
-import "github.com/enichain/enichain/chain/contract"
+import (
+	"cmp"
+
+	"github.com/enichain/enichain/chain/contract"
+)
 
 // interfaces are the plugins that make, or fetch, the container's interface. All but ipvlan and loopback begin a list:
 // what stood before them is lost to those after them.
@@ -44,6 +48,7 @@ func ptp(c config) contract.Contract {
 	)
 	p.Requires = []contract.Fact{contract.IPs, contract.Gateway}
 	p.Adds = append(p.Adds, contract.HostInterface, contract.Routed)
+	p.Kernel = []string{"veth", "the gateway's address and a route on it"}
 	return masquerading(p, c.has("ipMasq"))
 }
 
@@ -69,6 +74,7 @@ func bridge(c config) contract.Contract {
 	)
 	p.Capabilities = []string{"mac"}
 	p.Adds = append(p.Adds, contract.HostInterface, contract.Bridge)
+	p.Kernel = []string{"bridge " + cmp.Or(c.text("bridge"), "cni0"), "veth"}
 	if !c.delegates() {
 		return p
 	}
@@ -86,6 +92,7 @@ func masquerading(p contract.Contract, on bool) contract.Contract {
 		p.Adds = append(p.Adds, contract.Masquerade)
 		p.Exclusive = append(p.Exclusive, contract.Masquerade)
 		p.DelForgets = append(p.DelForgets, contract.Netns)
+		p.Kernel = append(p.Kernel, "masquerade rules (iptables CNI-… or nft inet cni_plugins_masquerade)")
 	}
 	return p
 }
@@ -101,6 +108,7 @@ func macvlan(config) contract.Contract {
 		"bcqueuelen: integer 0..4294967295",
 	)
 	p.Capabilities = []string{"mac"}
+	p.Kernel = []string{"nothing (a link of its master, in the container)"}
 	return p
 }
 
@@ -115,6 +123,7 @@ func ipvlan(c config) contract.Contract {
 	)
 	p.Adds = append(p.Adds, contract.Routed)
 	p.Requires = []contract.Fact{contract.IPs}
+	p.Kernel = []string{"nothing (a link of its master, in the container)"}
 	if !c.delegates() {
 		p.Previous = contract.Needs
 	}
@@ -140,6 +149,7 @@ func hostDevice(c config) contract.Contract {
 	)
 	p.Capabilities = []string{"deviceID"}
 	p.DelFails = []contract.Input{contract.Netns}
+	p.Kernel = []string{"takes a link away from the node"}
 	if c.delegates() {
 		p.DelForgets = []contract.Input{contract.Netns}
 	}
