@@ -289,7 +289,7 @@ func (w *wire) connect() error {
 	up := true
 	within := []link.Message{link.SetLink(w.podIndex, link.Change{Up: &up})}
 	outside = append(outside, hostSide(w.hostIndex, w.table, w.given.addrs, w.source)...)
-	within = append(within, podSide(w.podIndex, w.metric(), w.hostMAC, w.given.addrs)...)
+	within = append(within, podSide(w.podIndex, w.metric(), w.hostMAC, w.given)...)
 	if further(w.r.IfName) {
 		if err := unruly(w.pod, w.given.addrs, 0); err != nil {
 			return stages.Errorf(stages.Kernel, "%w in %s for %s", err, w.r.Netns, w.r.Attachment)
@@ -311,7 +311,11 @@ func (w *wire) connect() error {
 	if err := w.reached(); err != nil {
 		return err
 	}
-	return w.host.AwaitRunning(w.hostIndex, carrierPatience)
+	if err := w.host.AwaitRunning(w.hostIndex, carrierPatience); err != nil || !w.given.has(false) {
+		return err
+	}
+	return errors.Join(w.host.AwaitSolicitable(w.hostIndex, []netip.Addr{nextHop6}, carrierPatience),
+		w.pod.AwaitSolicitable(w.podIndex, w.given.addrs, carrierPatience))
 }
 
 // carrierPatience is how long an ADD waits for the wire to carry packets; after that it says yes all the same.
@@ -385,11 +389,11 @@ func (w *wire) metric() uint32 {
 	return 0
 }
 
-// podSide are the pod's addresses, next hops and default routes.
-func podSide(index int, metric uint32, hostMAC link.MAC, addrs []netip.Addr) []link.Message {
+// podSide are the pod's addresses, next hops and routes.
+func podSide(index int, metric uint32, hostMAC link.MAC, g given) []link.Message {
 	var out []link.Message
 	seen := map[bool]bool{}
-	for _, a := range addrs {
+	for _, a := range g.addrs {
 		flags := uint32(0)
 		if !a.Is4() {
 			flags = link.NoDAD
@@ -406,9 +410,9 @@ func podSide(index int, metric uint32, hostMAC link.MAC, addrs []netip.Addr) []l
 				Dst: netip.PrefixFrom(hop, 32), Link: index, Protocol: numbers.Protocol, Scope: link.ScopeLink, Metric: metric,
 			}))
 		}
-		out = append(out, link.AddRoute(link.Route{
-			Dst: everywhere(a), Gateway: hop, Link: index, Protocol: numbers.Protocol, Metric: metric,
-		}))
+	}
+	for _, route := range g.podRoutes(index, metric) {
+		out = append(out, link.AddRoute(route))
 	}
 	return out
 }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 
 	"github.com/enichain/enichain/stages"
@@ -169,42 +168,6 @@ func (g given) finish(host, pod *types100.Interface) *stages.Result {
 		out.IPs = append(out.IPs, &k)
 	}
 	out.Routes = g.routes()
-	return out
-}
-
-// routes keeps what the stages before said of the networks around (snat reads those without a gateway), sends what had
-// a gateway by ours, and names the default route of each family, which is the one that is installed.
-func (g given) routes() []*types.Route {
-	var out []*types.Route
-	named := map[bool]bool{}
-	for _, route := range g.result.Routes {
-		k := *route
-		dst, _ := netip.AddrFromSlice(k.Dst.IP)
-		dst = dst.Unmap()
-		ones, _ := k.Dst.Mask.Size()
-		if ones == 0 {
-			if named[dst.Is4()] || !g.has(dst.Is4()) {
-				continue
-			}
-			named[dst.Is4()] = true
-		}
-		if ones == 0 || k.GW != nil {
-			k.GW = nextHop(dst).AsSlice()
-		}
-		out = append(out, &k)
-	}
-	for _, four := range []bool{true, false} {
-		if g.has(four) && !named[four] {
-			any := everywhere(nextHop6)
-			if four {
-				any = everywhere(nextHop4)
-			}
-			out = append(out, &types.Route{
-				Dst: net.IPNet{IP: any.Addr().AsSlice(), Mask: net.CIDRMask(0, any.Addr().BitLen())},
-				GW:  nextHop(any.Addr()).AsSlice(),
-			})
-		}
-	}
 	return out
 }
 

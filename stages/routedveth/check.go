@@ -211,11 +211,24 @@ func (k *check) wayOut(a netip.Addr) error {
 	if err != nil {
 		return err
 	}
-	routes = slices.DeleteFunc(routes, func(is link.Route) bool { return is.Dst.Bits() != 0 || is.Gateway != hop })
-	if len(routes) == 0 {
-		return k.drift(where+`the route "default via `+hop.String()+" dev "+k.r.IfName+`" is missing`,
-			k.inPod("ip "+flag(a)+" route show table all"))
+	missing := func(route string) error {
+		return k.drift(where+`the route "`+route+" dev "+k.r.IfName+`" is missing`, k.inPod("ip "+flag(a)+" route show table all"))
 	}
+	there := func(dst netip.Prefix, gateway netip.Addr) bool {
+		return slices.ContainsFunc(routes, func(is link.Route) bool { return is.Dst == dst && is.Gateway == gateway })
+	}
+	switch {
+	case !there(everywhere(a), hop):
+		return missing("default via " + hop.String())
+	case a.Is4() && !there(netip.PrefixFrom(hop, hop.BitLen()), netip.Addr{}):
+		return missing(hop.String())
+	}
+	for _, dst := range checked(k.r.Prev, a.Is4()) {
+		if !there(dst, hop) {
+			return missing(dst.String() + " via " + hop.String())
+		}
+	}
+	routes = slices.DeleteFunc(routes, func(is link.Route) bool { return is.Dst.Bits() != 0 || is.Gateway != hop })
 	rules, err := k.pod.Rules(familyOf(a))
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 // namespaces, LINK for the host end.
 var drifts = map[string]struct{ in, do, want string }{
 	"default route":  {"POD", "ip route del default", `the route "default via 169.254.1.1 dev eth0" is missing`},
+	"next hop's way": {"POD", "ip route del 169.254.1.1", `the route "169.254.1.1 dev eth0" is missing`},
 	"address":        {"POD", "ip address flush dev eth0", "the address 10.0.1.21 is missing on eth0"},
 	"pod's end down": {"POD", "ip link set eth0 down", "eth0 is down"},
 	"pod's end gone": {"POD", "ip link del eth0", "no host end bears the owner's MAC"},

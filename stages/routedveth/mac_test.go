@@ -10,9 +10,9 @@ import (
 	"github.com/enichain/enichain/stages/routedveth"
 )
 
-// answer is how long a first connection may take: a neighbour is asked, and answers at once. The kernel's own wait of
-// a proxy is 0.4 s on the mean, and one lost question costs a second.
-const answer = 300 * time.Millisecond
+// answer is how long a first connection may take: a neighbour is asked and answers at once, and what is lost is asked
+// again after a second.
+const answer = 900 * time.Millisecond
 
 // TestAnotherMAC: a later stage gives the container another MAC, which costs it its neighbours. Connections pass all the
 // same, whoever opens the first one.

@@ -22,6 +22,7 @@ type Route struct {
 	Scope    uint8        // RT_SCOPE_…; IPv4 only
 	Metric   uint32
 	MTU      int // 0: the link's
+	AdvMSS   int // the largest TCP segment to announce, in bytes; 0: by the MTU
 	OnLink   bool
 }
 
@@ -97,8 +98,18 @@ func routeBody(r Route, kind uint8) []byte {
 	if r.Metric != 0 {
 		b = put32(b, unix.RTA_PRIORITY, r.Metric)
 	}
-	if r.MTU != 0 {
-		b = nest(b, unix.RTA_METRICS, func(b []byte) []byte { return put32(b, unix.RTAX_MTU, uint32(r.MTU)) })
+	if r.MTU != 0 || r.AdvMSS != 0 {
+		b = nest(b, unix.RTA_METRICS, func(b []byte) []byte {
+			for _, metric := range []struct {
+				typ   uint16
+				value int
+			}{{unix.RTAX_MTU, r.MTU}, {unix.RTAX_ADVMSS, r.AdvMSS}} {
+				if metric.value != 0 {
+					b = put32(b, metric.typ, uint32(metric.value))
+				}
+			}
+			return b
+		})
 	}
 	return b
 }
@@ -229,8 +240,11 @@ func parseRoute(b []byte) (Route, uint8, error) {
 			r.Metric = get32(value)
 		case unix.RTA_METRICS:
 			_ = attributes(value, func(typ uint16, value []byte) {
-				if typ == unix.RTAX_MTU {
+				switch typ {
+				case unix.RTAX_MTU:
 					r.MTU = int(get32(value))
+				case unix.RTAX_ADVMSS:
+					r.AdvMSS = int(get32(value))
 				}
 			})
 		}
