@@ -89,7 +89,8 @@ func (a *app) judge(ctx context.Context, j *judging, binaries []string) error {
 		return fmt.Errorf("--profile is of one plugin, but got %d", len(binaries))
 	}
 	for _, b := range binaries {
-		if info, err := os.Stat(b); err != nil || info.IsDir() {
+		path, _ := conformance.Variant(b)
+		if info, err := os.Stat(path); err != nil || info.IsDir() {
 			return blind(fmt.Errorf("cannot find the plugin %s", b), "give the path of a binary, for example /opt/cni/bin/bridge")
 		}
 	}
@@ -154,7 +155,8 @@ func (j *judging) options(binary string) (conformance.Options, error) {
 	if j.profile != "" {
 		o.Profile, err = conformance.LoadProfile(j.profile)
 	} else {
-		o.Profile, err = conformance.BuiltIn(filepath.Base(binary))
+		_, name := conformance.Variant(binary)
+		o.Profile, err = conformance.BuiltIn(name)
 	}
 	if err == nil && j.declared != "" {
 		var more []conformance.Deviation

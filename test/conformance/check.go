@@ -84,7 +84,8 @@ func checkAllowsRoutes(t *trial) {
 			route = strings.ReplaceAll(strings.ReplaceAll(route, " linkdown", ""), " pref medium", "")
 			ns := "ip -n " + a.container + " " + family + " route "
 			if _, err := t.shell(ns + "del " + route + " dev " + a.ifname); err == nil {
-				_, _ = t.shell(ns + "replace " + route + " dev " + a.ifname + " onlink table 100")
+				t.sh(ns + "replace " + route + " dev " + a.ifname + " onlink table 100 2>/dev/null || " +
+					ns + "replace " + route + " dev " + a.ifname + " table 100")
 				moved++
 			}
 		}

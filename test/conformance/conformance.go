@@ -6,6 +6,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -45,9 +46,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Plugin: s.profile.Plugin, Binary: s.binary}
+	r := &Report{Plugin: cmp.Or(s.profile.name, s.profile.Plugin), Binary: s.binary}
 	if reason := s.prepared(ctx); reason != "" {
-		r.NotRun = reason
+		r.NotRun, r.Kind = reason, s.kind
 		return r, nil
 	}
 	r.Kind, r.Versions = s.kind, s.versions
@@ -76,7 +77,8 @@ type subject struct {
 }
 
 func newSubject(o Options) (*subject, error) {
-	binary, err := filepath.Abs(o.Binary)
+	path, profile := Variant(o.Binary)
+	binary, err := filepath.Abs(path)
 	if err != nil {
 		return nil, fmt.Errorf("cannot find the plugin %s: %w", o.Binary, err)
 	}
@@ -94,7 +96,7 @@ func newSubject(o Options) (*subject, error) {
 	}
 	s := &subject{binary: binary, profile: o.Profile, path: strings.Join(o.Path, ":")}
 	if s.profile == nil {
-		if s.profile, err = BuiltIn(filepath.Base(binary)); err != nil {
+		if s.profile, err = BuiltIn(profile); err != nil {
 			return nil, err
 		}
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // enichainAddresses is how many containers one network interface of the node can have.
-const enichainAddresses = 60
+const enichainAddresses = 30
 
 // enichainNode makes a node of enichain in the calling thread's world: two network interfaces, prepared as the agent
 // does, and the pool file that it would have written.

@@ -2,6 +2,8 @@ package conformance
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -186,8 +188,8 @@ func valuesInvalid(t *trial) {
 	}
 	a := t.attach()
 	before := t.look()
-	for key, value := range t.p.InvalidValue {
-		t.refusal(t.call("ADD", a).set(key, value), 7, fmt.Sprintf("%s: %v", key, value))
+	for _, key := range slices.Sorted(maps.Keys(t.p.InvalidValue)) {
+		t.refusal(t.call("ADD", a).set(key, t.p.InvalidValue[key]), 7, fmt.Sprintf("%s: %v", key, t.p.InvalidValue[key]))
 	}
 	t.unchanged(before, "no effect")
 }

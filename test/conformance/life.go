@@ -87,13 +87,6 @@ func (t *trial) left(before picture) []change {
 	return slices.DeleteFunc(t.changes(before, t.look()), func(c change) bool { return !c.Added || t.goesWithWire(c) })
 }
 
-// alike expects that the world becomes as it was, in both directions.
-func (t *trial) alike(before picture, expected string) {
-	t.settled(before, expected)
-	gone := slices.DeleteFunc(t.changes(before, t.look()), t.goesWithWire)
-	t.expect(len(gone) == 0, expected, "%s", told(gone))
-}
-
 // goesWithWire says whether a thing is at the host's end of the suite's own wire, which goes with the DEL of the
 // interface plugin that would have made it.
 func (t *trial) goesWithWire(c change) bool {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -35,7 +36,7 @@ type Profile struct {
 	State             string   `yaml:"state"`             // shell line that lists what ADD reserves outside the kernel
 	Ignore            []string `yaml:"ignore"`            // words: lines of the kernel's state with one are not looked at
 	Wanted            []string `yaml:"wanted"`            // two addresses that one may ask for by CNI_ARGS and the capability "ips"
-	Unavailable       *Broken  `yaml:"unavailable"`       // how to make ADD impossible
+	Unavailable       []Broken `yaml:"unavailable"`       // ways to make ADD impossible
 	AtOnce            int      `yaml:"atOnce"`            // how many ADDs the suite makes at once, at most; 0: fifty
 	IfName            string   `yaml:"ifname"`            // CNI_IFNAME; empty: eth0
 	GCAge             int      `yaml:"gcAge"`             // seconds; GC leaves younger attachments alone
@@ -44,6 +45,7 @@ type Profile struct {
 	ChangesInterfaces bool     `yaml:"changesInterfaces"` // a chained plugin whose result has other interfaces than prevResult
 	InvalidValue      object   `yaml:"invalidValue"`      // members of the configuration that must be refused
 
+	name    string                      // of a built-in one, which may be a variant
 	prepare func(context.Context) error // what World stands for
 	state   func(context.Context) ([]string, error)
 }
@@ -74,7 +76,24 @@ func BuiltIn(plugin string) (*Profile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the profile of %s: %w", plugin, err)
 	}
-	return parseProfile("profiles/"+plugin+".yaml", text)
+	p, err := parseProfile("profiles/"+plugin+".yaml", text)
+	if err == nil {
+		p.name = plugin
+	}
+	return p, err
+}
+
+// Variant tells a binary's path from the name of a built-in profile: "bin/portmap@nftables" is the binary bin/portmap,
+// called as the profile portmap@nftables says.
+func Variant(path string) (binary, profile string) {
+	binary, profile = path, filepath.Base(path)
+	if dir, name := filepath.Split(path); strings.Contains(name, "@") {
+		if _, err := os.Stat(path); err != nil {
+			plugin, _, _ := strings.Cut(name, "@")
+			binary = dir + plugin
+		}
+	}
+	return binary, profile
 }
 
 // Known are the plugins with a built-in profile.

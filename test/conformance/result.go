@@ -56,7 +56,7 @@ func sameVersion(t *trial) {
 }
 
 func shapeOfVersion(t *trial) {
-	t.each("0.3.0", func() {
+	t.each("0.4.0", func() {
 		a := t.attach()
 		result := t.added(a)
 		for j, ip := range list(result, "ips") {

@@ -28,24 +28,29 @@ func quickStatus(t *trial) {
 	t.expect(got.took < time.Second, "an answer within a second", "it took %s", got.took.Round(10*time.Millisecond))
 }
 
-// unready makes the plugin unable to serve an ADD as the profile says, sees that it is, and asks for its status.
+// unready makes the plugin unable to serve an ADD in each of the profile's ways, sees that it is, and asks for its status.
 func unready(t *trial) {
 	t.at("1.1.0")
-	broken := t.p.Unavailable
-	if broken == nil {
+	if len(t.p.Unavailable) == 0 {
 		t.skip("the profile says no way to make ADD impossible")
 	}
+	for _, way := range t.p.Unavailable {
+		way.unready(t)
+	}
+}
+
+func (b Broken) unready(t *trial) {
 	configured := func(c *call) *call {
-		c.over(broken.Config)
-		for name, value := range broken.Env {
+		c.over(b.Config)
+		for name, value := range b.Env {
 			c.let(name, value)
 		}
 		return c
 	}
-	for range broken.Attachments {
+	for range b.Attachments {
 		t.ran(configured(t.call("ADD", t.attach())))
 	}
-	for _, line := range broken.Node {
+	for _, line := range b.Node {
 		t.sh(line)
 	}
 	a := t.attach()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,18 +13,21 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// ours are our own plugins' profiles.
+var ours = []string{"eni-ipam", "routed-veth", "snat", "portmap-compat", "portmap-compat@iptables"}
+
 // TestOursConform wants every assertion of the specification kept by our own plugins, but for what is declared.
 func TestOursConform(t *testing.T) {
 	begin(t)
 	used := map[Deviation]bool{}
-	for _, plugin := range []string{"eni-ipam", "routed-veth", "snat", "portmap-compat"} {
+	for _, plugin := range ours {
 		r := ran(t, plugin)
 		for _, f := range r.Findings {
 			if f.Outcome == Failed {
 				t.Errorf("%s %s %s: %s\nexpected %s\nseen %s\ntry:\n%s", plugin, f.ID, f.Strength, f.Sentence, f.Expected, f.Seen, strings.Join(f.Try, "\n"))
 			}
 			for _, d := range Declared() {
-				used[d] = used[d] || d.Plugin == plugin && d.ID == f.ID && f.Outcome == Deviates
+				used[d] = used[d] || strings.HasPrefix(plugin, d.Plugin) && d.ID == f.ID && f.Outcome == Deviates
 			}
 			if f.Outcome == NotRun && strings.Contains(f.Why, "(") {
 				t.Errorf("%s %s was not run: %s", plugin, f.ID, f.Why)
@@ -79,7 +83,7 @@ func TestUpstreamIsAsItWas(t *testing.T) {
 
 func upstream() []string {
 	return slices.DeleteFunc(Known(), func(p string) bool {
-		return slices.Contains([]string{"eni-ipam", "routed-veth", "snat", "portmap-compat"}, p)
+		return slices.Contains(ours, p)
 	})
 }
 
@@ -115,5 +119,46 @@ func TestSuiteIsSound(t *testing.T) {
 		if !seen[d.ID] {
 			t.Errorf("%s declares %s, which is no assertion", d.Plugin, d.ID)
 		}
+	}
+}
+
+// TestTryShows pastes the lines of findings into a world, and looks for what was seen.
+func TestTryShows(t *testing.T) {
+	begin(t)
+	for _, tt := range []struct{ plugin, id, shown string }{
+		{"host-local", "C2", `"code": 8`},
+		{"ptp", "N11", `"advmss": 1200`},
+		{"portmap", "M5", ""}, // CHECK says nothing
+		{"sbr", "M4", "no such file or directory"},
+		{"portmap@nftables", "C32", "unrecognized backend"},
+	} {
+		t.Run(tt.plugin+"/"+tt.id, func(t *testing.T) {
+			o := Options{Binary: "../../bin/" + tt.plugin, Only: []string{tt.id}}
+			r, err := Run(context.Background(), o)
+			if err != nil || len(r.Findings) != 1 || r.Findings[0].Outcome != Failed {
+				t.Fatalf("%v %+v", err, r)
+			}
+			lines := r.Findings[0].Try
+			if !strings.HasPrefix(lines[0], "enichainctl conformance --shell ") {
+				t.Errorf("the first line is %s", lines[0])
+			}
+			last := len(lines) - 1
+			for !strings.Contains(lines[last], "CNI_COMMAND=") {
+				last--
+			}
+			err = Shell(context.Background(), o, func() error {
+				if out, err := exec.Command("bash", "-ec", strings.Join(lines[1:last], "\n")+"\ntrue").CombinedOutput(); err != nil && tt.id == "M5" {
+					return fmt.Errorf("%w: %s", err, out)
+				}
+				out, err := exec.Command("bash", "-c", lines[last]).Output()
+				if !strings.Contains(string(out), tt.shown) || tt.shown == "" && (err != nil || len(out) > 0) {
+					return fmt.Errorf("%v: %s\n%s", err, out, strings.Join(lines, "\n"))
+				}
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }

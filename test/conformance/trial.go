@@ -164,7 +164,7 @@ func (t *trial) forget(a attachment) attachment {
 func (t *trial) prepare() {
 	for _, n := range t.p.Needs {
 		if out, err := t.quiet(n.Run); err != nil {
-			t.skip("%s (%s: %s)", n.Why, n.Run, oneLine(out))
+			t.skip("%s", strings.TrimSuffix(n.Why+": "+oneLine(out), ": "))
 		}
 	}
 	t.node()
