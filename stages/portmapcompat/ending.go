@@ -40,7 +40,8 @@ func (n nat) end(ctx context.Context, r *stages.Request, c *call) ([]lead, error
 }
 
 // endAsBegun removes in one process what ADD made, if it is still as ADD made it.
-func (n nat) endAsBegun(ctx context.Context, c call, r *stages.Request, f nft.Family, there map[string]presence, gone *[]lead) bool {
+func (n nat) endAsBegun(ctx context.Context, c call, r *stages.Request, f nft.Family, there map[string]presence,
+	gone *[]lead) bool {
 	for _, t := range c.tables(r.Attachment) {
 		p, err := ours(f)
 		if t.family != f || err != nil || len(there) > 1 || !there[t.chain].any() || p.cannotReach(there[t.chain]) {
@@ -87,7 +88,6 @@ func (n nat) removing(ctx context.Context, f nft.Family, names []string, mine fu
 		}
 		p, err := find(f, name)
 		if err != nil || p.cannotReach(at) {
-			last = errors.Join(last, err)
 			continue
 		}
 		some, kept, err := p.take(ctx, slices.Sorted(maps.Keys(there)), mine)
@@ -98,17 +98,20 @@ func (n nat) removing(ctx context.Context, f nft.Family, names []string, mine fu
 	if err != nil || len(there) == 0 {
 		return gone, err
 	}
-	for name := range there {
-		return gone, fmt.Errorf("cannot remove chain %s from table nat of %s: %w", name, f, errors.Join(last, errReached))
+	if last == nil {
+		last = errReached
 	}
-	return gone, nil
+	name := slices.Sorted(maps.Keys(there))[0]
+	return gone, fmt.Errorf("cannot remove chain %s from table nat of %s: %w", name, f, last)
 }
 
 // errReached says that no program got at a chain that the kernel has.
-var errReached = errors.New("no iptables of this node reaches it; install iptables-nft or iptables-legacy, whichever made it")
+var errReached = errors.New("no iptables of this node reaches it; install iptables-nft or iptables-legacy, " +
+	"whichever made it")
 
 // take removes those of the chains that are mine, and says which are not.
-func (p program) take(ctx context.Context, names []string, mine func(string, []listed) bool) (gone []lead, kept []string, err error) {
+func (p program) take(ctx context.Context, names []string, mine func(string, []listed) bool) (
+	gone []lead, kept []string, err error) {
 	h, err := p.handle()
 	if err != nil {
 		return nil, nil, err

@@ -81,7 +81,8 @@ func (x *Restorer) begin(now time.Time) (*restoring, error) {
 		k.close()
 		return nil, err
 	}
-	return &restoring{kernel: k, Restorer: x, now: now, generation: generation, empty: err != nil, whole: map[string]bool{}}, nil
+	return &restoring{kernel: k, Restorer: x, now: now, generation: generation, empty: err != nil,
+		whole: map[string]bool{}}, nil
 }
 
 func (l *restoring) one(ctx context.Context, c call, r *stages.Request) error {

@@ -217,7 +217,8 @@ func (s *script) end() string { return s.String() + "COMMIT\n" }
 
 // quoted is a word as iptables-restore reads it.
 func quoted(word string) string {
-	if word != "" && strings.IndexFunc(word, func(c rune) bool { return c <= ' ' || c == '"' || c == '\\' || c == '\'' || c == '#' }) < 0 {
+	special := func(c rune) bool { return c <= ' ' || strings.ContainsRune("\"'\\#", c) }
+	if word != "" && strings.IndexFunc(word, special) < 0 {
 		return word
 	}
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(word) + `"`

@@ -45,20 +45,9 @@ func TestStatus(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				cmd := n.command(compat, "STATUS", podA, nil, object{"cniVersion": "1.1.0", "prevResult": nil, "backend": tt.backend})
-				args := append(append([]string{}, tt.through...), cmd.Args...)
-				inside := exec.Command("unshare", append([]string{"--mount", "sh", "-euc", tt.before + `exec "$@"`, "sh"}, args...)...)
-				inside.Stdin, inside.Env = cmd.Stdin, cmd.Env
-				if tt.before != "" { // the folder of links leads to what is hidden: only /usr/sbin is left
-					inside.Env = append(inside.Env, "PATH=/usr/bin:/bin")
-				}
-				if len(tt.through) > 0 { // nsenter needs the right that the stage shall not have
-					stage := append(append([]string{}, tt.through...), filepath.Join(n.bin, compat))
-					inside = exec.Command("nsenter", append([]string{"--net=/run/netns/" + n.name}, stage...)...)
-					inside.Stdin, inside.Env = cmd.Stdin, cmd.Env
-				}
+				cmd := n.status(tt.backend, tt.before, tt.through)
 				start := time.Now()
-				out, err := inside.Output()
+				out, err := cmd.Output()
 				if took := time.Since(start); took > 1500*time.Millisecond {
 					t.Errorf("it took %v", took)
 				}
@@ -80,4 +69,20 @@ func TestStatus(t *testing.T) {
 			})
 		})
 	}
+}
+
+// status is a STATUS in a mount namespace of its own, behind lines of a shell or through another program.
+func (n *node) status(backend, before string, through []string) *exec.Cmd {
+	n.t.Helper()
+	cmd := n.command(compat, "STATUS", podA, nil, object{"cniVersion": "1.1.0", "prevResult": nil, "backend": backend})
+	inside := exec.Command("unshare", append([]string{"--mount", "sh", "-euc", before + `exec "$@"`, "sh"}, cmd.Args...)...)
+	if len(through) > 0 { // nsenter needs the right that the stage shall not have
+		args := append([]string{"--net=/run/netns/" + n.name}, through...)
+		inside = exec.Command("nsenter", append(args, filepath.Join(n.bin, compat))...)
+	}
+	inside.Stdin, inside.Env = cmd.Stdin, cmd.Env
+	if before != "" { // the folder of links leads to what is hidden: only /usr/sbin is left
+		inside.Env = append(inside.Env, "PATH=/usr/bin:/bin")
+	}
+	return inside
 }

@@ -75,9 +75,6 @@ func TestSameRules(t *testing.T) {
 // DEL that comes, and whatever backend either of them has.
 func TestUpstreamAddsWeEnd(t *testing.T) {
 	eachVariant(t, func(t *testing.T, n *node) {
-		other, second := podA, podA
-		other.network, other.number, other.ifname = "other", 2, "net1"
-		second.number, second.ifname = 2, "net1"
 		for _, backend := range []string{"iptables", "nftables"} {
 			for _, now := range []string{"iptables", "nftables"} {
 				for name, end := range map[string]func(p pod){
@@ -99,57 +96,74 @@ func TestUpstreamAddsWeEnd(t *testing.T) {
 					})
 				}
 			}
-			t.Run(backend+", two networks of one container", func(t *testing.T) {
+		}
+	})
+}
+
+// otherNetwork and otherInterface are further attachments of podA's container.
+var otherNetwork, otherInterface = pod{"aaaa", "other", "net1", 2}, pod{"aaaa", "net", "net1", 2}
+
+// TestUpstreamsOtherAttachments: what upstream made for the container's other attachments stays.
+func TestUpstreamsOtherAttachments(t *testing.T) {
+	eachVariant(t, func(t *testing.T, n *node) {
+		for _, backend := range []string{"iptables", "nftables"} {
+			t.Run(backend+", two networks", func(t *testing.T) {
 				n.t = t
-				n.must(upstream, "ADD", other, []object{port(7070, 80, "tcp")}, object{"backend": backend})
+				n.must(upstream, "ADD", otherNetwork, []object{port(7070, 80, "tcp")}, object{"backend": backend})
 				before := n.kernel()
 				n.must(upstream, "ADD", podA, twoPorts, object{"backend": backend})
 				n.must(compat, "DEL", podA, twoPorts, nil)
 				if diff := cmp.Diff(before, n.kernel()); diff != "" {
 					t.Errorf("the other network (-before +after):\n%s", diff)
 				}
-				n.must(compat, "DEL", other, nil, nil)
+				n.must(compat, "DEL", otherNetwork, nil, nil)
 			})
 		}
 		t.Run("a chain of upstream's, and a second interface", func(t *testing.T) {
 			n.t = t
 			n.must(upstream, "ADD", podA, twoPorts, object{"backend": "iptables"})
 			before := n.kernel()
-			n.must(compat, "ADD", second, []object{port(7070, 80, "tcp")}, object{"backend": "iptables"})
-			n.must(compat, "DEL", second, nil, nil)
+			n.must(compat, "ADD", otherInterface, []object{port(7070, 80, "tcp")}, object{"backend": "iptables"})
+			n.must(compat, "DEL", otherInterface, nil, nil)
 			if diff := cmp.Diff(before, n.kernel()); diff != "" {
 				t.Errorf("the first interface (-before +after):\n%s", diff)
 			}
 			n.must(compat, "DEL", podA, nil, nil)
 		})
-		t.Run("chains of its early versions", func(t *testing.T) {
-			n.t = t
-			before := n.kernel()
-			n.sh(`iptables -t nat -N CNI-HOSTPORT-SNAT
+	})
+}
+
+func TestUpstreamsEarlyChains(t *testing.T) {
+	eachVariant(t, func(t *testing.T, n *node) {
+		n.sh("iptables -t nat -N CNI-HOSTPORT-SNAT; iptables -t nat -X CNI-HOSTPORT-SNAT") // makes the table
+		before := n.kernel()
+		n.sh(`iptables -t nat -N CNI-HOSTPORT-SNAT
 				iptables -t nat -N CNI-SN-cc257e9490832c50d1caf
 				iptables -t nat -A CNI-SN-cc257e9490832c50d1caf -s 127.0.0.1/32 -d 10.0.1.1/32 -p tcp --dport 80 -j MASQUERADE
 				iptables -t nat -A CNI-HOSTPORT-SNAT -m comment --comment "snat name: net id: aaaa" -j CNI-SN-cc257e9490832c50d1caf`)
-			n.bare(compat, podA)
-			n.sh("iptables -t nat -X CNI-HOSTPORT-SNAT")
-			if diff := cmp.Diff(before, n.kernel()); diff != "" {
-				t.Errorf("left (-before +after):\n%s", diff)
-			}
-		})
-		t.Run("GC", func(t *testing.T) {
-			n.t = t
-			for _, p := range []pod{podA, podB, other} {
-				n.must(upstream, "ADD", p, []object{port(9000+p.number, 80, "tcp")}, object{"backend": "iptables"})
-			}
-			n.must(compat, "GC", podA, nil, object{"cniVersion": "1.1.0", "prevResult": nil,
-				"cni.dev/valid-attachments": []object{{"containerID": "bbbb", "ifname": "eth0"}}})
-			text := n.kernel()
-			if strings.Contains(text, `name: \"net\" id: \"aaaa\"`) || !strings.Contains(text, `name: \"net\" id: \"bbbb\"`) ||
-				!strings.Contains(text, `name: \"other\" id: \"aaaa\"`) {
-				t.Errorf("after GC:\n%s", text)
-			}
-			n.bare(compat, podB)
-			n.bare(compat, other)
-		})
+		n.bare(compat, podA)
+		n.sh("iptables -t nat -X CNI-HOSTPORT-SNAT")
+		if diff := cmp.Diff(before, n.kernel()); diff != "" {
+			t.Errorf("left (-before +after):\n%s", diff)
+		}
+	})
+}
+
+// TestGCOfUpstreams: those of this network whose container is not valid.
+func TestGCOfUpstreams(t *testing.T) {
+	eachVariant(t, func(t *testing.T, n *node) {
+		for _, p := range []pod{podA, podB, otherNetwork} {
+			n.must(upstream, "ADD", p, []object{port(9000+p.number, 80, "tcp")}, object{"backend": "iptables"})
+		}
+		n.must(compat, "GC", podA, nil, object{"cniVersion": "1.1.0", "prevResult": nil,
+			"cni.dev/valid-attachments": []object{{"containerID": "bbbb", "ifname": "eth0"}}})
+		text := n.kernel()
+		if strings.Contains(text, `name: \"net\" id: \"aaaa\"`) || !strings.Contains(text, `name: \"net\" id: \"bbbb\"`) ||
+			!strings.Contains(text, `name: \"other\" id: \"aaaa\"`) {
+			t.Errorf("after GC:\n%s", text)
+		}
+		n.bare(compat, podB)
+		n.bare(compat, otherNetwork)
 	})
 }
 
