@@ -60,18 +60,26 @@ type given struct {
 
 // gather takes the addresses from prevResult, or sees that a delegate can be asked for them; never both.
 func gather(r *stages.Request, conf *config) (given, error) {
-	some := r.Prev != nil && len(r.Prev.IPs) > 0
+	some := 0
+	if r.Prev != nil {
+		if err := wired(r, r.Prev); err != nil {
+			return given{}, err
+		}
+		for _, ip := range r.Prev.IPs {
+			if unplaced(r.Prev, ip) {
+				some++
+			}
+		}
+	}
 	switch {
-	case some && conf.plugin != "":
+	case some > 0 && conf.plugin != "":
 		return given{}, stages.Errorf(stages.Config, "two sources of addresses for %s: prevResult has %d, and ipam.type is %q; "+
-			"take one of them out", r.Attachment, len(r.Prev.IPs), conf.plugin)
-	case some:
+			"take one of them out", r.Attachment, some, conf.plugin)
+	case r.Prev != nil && len(r.Prev.IPs) > 0 && conf.plugin == "":
 		return read(r, r.Prev)
 	case conf.plugin == "":
 		return given{}, stages.Errorf(stages.NoPrevResult, "no address for %s: put a stage that gives one before routed-veth, "+
 			"such as eni-ipam or host-local, or set ipam.type", r.Attachment)
-	case r.Prev != nil:
-		return given{}, wired(r, r.Prev)
 	}
 	return given{}, nil
 }
@@ -86,10 +94,32 @@ func ask(ctx context.Context, r *stages.Request, conf *config) (given, error) {
 	if err != nil {
 		return given{}, errors.Join(err, conf.delegate(ctx, r, "DEL"))
 	}
-	if r.Prev != nil { // without addresses: its interfaces are kept
-		g.result.Interfaces = append(g.result.Interfaces, r.Prev.Interfaces...)
+	if r.Prev != nil {
+		g.keep(r.Prev)
 	}
 	return g, nil
+}
+
+// keep puts to the delegate's result what stood in prevResult: other interfaces and their addresses (of lo, say).
+func (g *given) keep(prev *stages.Result) {
+	before := len(g.result.Interfaces)
+	g.result.Interfaces = append(g.result.Interfaces, prev.Interfaces...)
+	for _, ip := range prev.IPs {
+		k := *ip
+		if k.Interface != nil {
+			k.Interface = types100.Int(before + *k.Interface)
+		}
+		g.result.IPs = append(g.result.IPs, &k)
+	}
+	if g.result.DNS.IsEmpty() {
+		g.result.DNS = prev.DNS
+	}
+}
+
+// unplaced says whether an address of a result waits for an interface in the container: one that has its own there is
+// another's, as is a loopback address.
+func unplaced(result *stages.Result, ip *types100.IPConfig) bool {
+	return !ip.Address.IP.IsLoopback() && (ip.Interface == nil || result.Interfaces[*ip.Interface].Sandbox == "")
 }
 
 // wired refuses a result in which the container has its interface already.
@@ -114,11 +144,11 @@ func read(r *stages.Request, result *stages.Result) (given, error) {
 		if !ok {
 			return g, stages.Errorf(stages.PrevResult, "ips[%d].address of %s is no address", i, r.Attachment)
 		}
+		if !unplaced(result, ip) {
+			continue
+		}
 		if ip.Interface != nil {
 			at := result.Interfaces[*ip.Interface]
-			if at.Sandbox != "" {
-				continue // another interface's
-			}
 			if g.eni != nil && *g.eni != (entry{at.Name, at.Mac}) {
 				return g, stages.Errorf(stages.PrevResult, "the addresses of %s belong to two network interfaces, %s and %s; "+
 					"one link can follow one", r.Attachment, g.eni.name, at.Name)
@@ -157,9 +187,11 @@ func (g given) finish(host, pod *types100.Interface) *stages.Result {
 				at = j
 			}
 		}
-		if at < 0 {
+		switch {
+		case at < 0 && ip.Interface == nil:
+		case at < 0:
 			k.Interface = types100.Int(place[*ip.Interface])
-		} else {
+		default:
 			a := g.addrs[at]
 			k.Interface = types100.Int(mine)
 			k.Address = net.IPNet{IP: a.AsSlice(), Mask: net.CIDRMask(a.BitLen(), a.BitLen())}

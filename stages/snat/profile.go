@@ -149,7 +149,7 @@ func addresses(r *stages.Request) []netip.Addr {
 				continue
 			}
 		}
-		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok {
+		if a, ok := netip.AddrFromSlice(ip.Address.IP); ok && !a.IsLoopback() {
 			all = append(all, a.Unmap())
 		}
 	}
