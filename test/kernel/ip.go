@@ -69,7 +69,7 @@ func (l linkInfo) line() string {
 	add(l.Peer != "", "peer %s", l.Peer)
 	add(l.Peer == "" && l.PeerIndex != 0, "peer elsewhere")
 	add(l.Master != "", "master %s", l.Master)
-	add(l.Group != "" && l.Group != "default", "group %s", l.Group)
+	add(l.Group != "" && l.Group != "0", "group %s", l.Group)
 	add(l.Alias != "", "alias %q", l.Alias)
 	for _, flag := range []string{"PROMISC", "ALLMULTI", "NOARP"} { // as somebody set them; a bridge sets none of its ports'
 		add(slices.Contains(l.Flags, flag), "%s", strings.ToLower(flag))
@@ -95,7 +95,7 @@ var ownLinkLocal = regexp.MustCompile(`^fe80::([0-9a-f]+:)?[0-9a-f]*ff:fe[0-9a-f
 func addressLines(text string) ([]string, error) {
 	var lines []string
 	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(line, `\`)
+		line, _, _ = strings.Cut(named(line), `\`)
 		fields := slices.DeleteFunc(strings.Fields(line), func(s string) bool { return s == "tentative" || s == "dadfailed" })
 		if len(fields) < 4 || ownLinkLocal.MatchString(fields[3]) {
 			continue
@@ -115,7 +115,7 @@ var moving = regexp.MustCompile(` (linkdown|dead|pref medium|expires \d+sec|metr
 func routeLines(text string) ([]string, error) {
 	var lines []string
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(moving.ReplaceAllString(strings.ReplaceAll(line, `\`, " "), ""))
+		line = strings.TrimSpace(moving.ReplaceAllString(strings.ReplaceAll(named(line), `\`, " "), ""))
 		if line != "" && !derived(line) {
 			lines = append(lines, strings.Join(strings.Fields(line), " "))
 		}
@@ -142,7 +142,7 @@ func derived(route string) bool {
 func ruleLines(text string) ([]string, error) {
 	var lines []string
 	for line := range strings.Lines(text) {
-		if fields := strings.Fields(line); len(fields) > 0 {
+		if fields := strings.Fields(named(line)); len(fields) > 0 {
 			lines = append(lines, strings.Join(fields, " "))
 		}
 	}

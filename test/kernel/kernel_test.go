@@ -123,7 +123,7 @@ func TestDiffSaysWhatWasMade(t *testing.T) {
 + address   2001:db8::1/64 dev pod1 scope global nodad
 + address   ::1/128 dev lo scope host
 + route     10.0.0.0/24 dev pod1 proto kernel scope link src 10.0.0.1
-+ route     10.9.0.0/16 via 10.0.0.2 dev pod1 table 77 proto 233 mtu 1300
++ route     10.9.0.0/16 via 10.0.0.2 dev pod1 table 77 proto enichain mtu 1300
 + route     2001:db8::/64 dev pod1 proto kernel metric 256
 + route     ::/0 via 2001:db8::2 dev pod1
 + rule      500: from 10.0.0.1 lookup 77

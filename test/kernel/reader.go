@@ -103,14 +103,15 @@ func (s *started) lines(parse func(string) ([]string, error)) ([]string, error) 
 
 // read reads all sections: the tools run side by side.
 func (r *reader) read() (State, error) {
-	link := r.start("ip", "-j", "-d", "link", "show")
-	address := r.start("ip", "-o", "address", "show")
-	routes4 := r.start("ip", "-4", "-o", "route", "show", "table", "all")
-	routes6 := r.start("ip", "-6", "-o", "route", "show", "table", "all")
-	rules4 := r.start("ip", "-4", "rule", "show")
-	rules6 := r.start("ip", "-6", "rule", "show")
-	permanent := r.start("ip", "-o", "neighbour", "show", "nud", "permanent")
-	proxies := r.start("ip", "-o", "neighbour", "show", "proxy")
+	// Numbers, since names of tables and protocols are the machine's files' (/etc/iproute2), which change: see names.go.
+	link := r.start("ip", "-N", "-j", "-d", "link", "show")
+	address := r.start("ip", "-N", "-o", "address", "show")
+	routes4 := r.start("ip", "-N", "-4", "-o", "route", "show", "table", "all")
+	routes6 := r.start("ip", "-N", "-6", "-o", "route", "show", "table", "all")
+	rules4 := r.start("ip", "-N", "-4", "rule", "show")
+	rules6 := r.start("ip", "-N", "-6", "rule", "show")
+	permanent := r.start("ip", "-N", "-o", "neighbour", "show", "nud", "permanent")
+	proxies := r.start("ip", "-N", "-o", "neighbour", "show", "proxy")
 	qdisc := r.start("tc", "-d", "qdisc", "show")
 	ruleset := r.start("nft", "-s", "list", "ruleset")
 	sysctl := sysctls("/proc/sys/net")

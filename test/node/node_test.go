@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
+	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,12 +17,53 @@ import (
 	"github.com/enichain/enichain/test/need"
 )
 
+// holding is set where this binary is one that holds a node until it is killed.
+const holding = "ENICHAIN_TEST_HOLDS"
+
 func TestMain(m *testing.M) {
 	if err := Enter(); err != nil && !errors.Is(err, ErrRefused) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	if os.Getenv(holding) != "" {
+		cmd := exec.Command("sleep", "1000")
+		cmd.Stdout = os.Stdout
+		if cmd.Start() == nil {
+			fmt.Println("ready")
+		}
+		select {}
+	}
 	os.Exit(m.Run())
+}
+
+// TestNothingOutlivesItsParent kills the process that entered, and waits for all who inherited its standard output: the
+// pipe ends with the last of them.
+func TestNothingOutlivesItsParent(t *testing.T) {
+	need.NetAdmin(t)
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(os.Environ(), holding+"=1")
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(out, make([]byte, len("ready\n"))); err != nil {
+		t.Fatalf("it did not begin: %v", err)
+	}
+	cmd.Process.Kill()
+	ended := make(chan error)
+	go func() { _, err := io.ReadAll(out); ended <- err }()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("somebody inside lives on")
+	}
+	cmd.Wait()
 }
 
 var made *Node
