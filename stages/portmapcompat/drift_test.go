@@ -32,9 +32,10 @@ func TestIptablesCheck(t *testing.T) {
 		{"nothing of ours", "iptables -t nat -N KUBE-SERVICES; iptables -t nat -I PREROUTING -j KUBE-SERVICES; iptables -P FORWARD DROP", ""},
 	}
 	eachVariant(t, func(t *testing.T) {
+		w := newWorld(t)
 		for _, tt := range tests {
 			t.Run(tt.name, func(t *testing.T) {
-				w := newWorld(t)
+				w.t = t
 				r := request("a", byIptables, web)
 				w.add(r)
 				before := w.node.Run("nft", "list", "ruleset")

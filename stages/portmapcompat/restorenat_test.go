@@ -12,6 +12,7 @@ import (
 func TestRestoreIptables(t *testing.T) {
 	const chain = "CNI-DN-5a77a2ffb3e3e4b3abbf1"
 	eachVariant(t, func(t *testing.T) {
+		w := newWorld(t)
 		for name, damage := range map[string]string{
 			"nothing":        "true",
 			"everything":     "for i in iptables ip6tables; do $i -t nat -F; $i -t nat -X; done",
@@ -24,7 +25,7 @@ func TestRestoreIptables(t *testing.T) {
 			"127.0.0.1":      "echo 0 > /proc/sys/net/ipv4/conf/pod-a/route_localnet",
 		} {
 			t.Run(name, func(t *testing.T) {
-				w := newWorld(t)
+				w.t = t
 				r := request("a", byIptables, web)
 				w.add(r)
 				four, six := w.nat("iptables"), w.nat("ip6tables")

@@ -168,6 +168,8 @@ func alone(ctx context.Context, f func() error) error {
 		return fmt.Errorf("cannot lock the network namespace: %w", err)
 	}
 	defer namespace.Close()
+	waiting, stop := context.WithTimeout(ctx, lockWait*time.Second)
+	defer stop()
 	for {
 		err := unix.Flock(int(namespace.Fd()), unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
@@ -177,8 +179,8 @@ func alone(ctx context.Context, f func() error) error {
 			return fmt.Errorf("cannot lock the network namespace: %w", err)
 		}
 		select {
-		case <-ctx.Done():
-			return fmt.Errorf("another portmap-compat is still changing iptables: %w", ctx.Err())
+		case <-waiting.Done():
+			return fmt.Errorf("another portmap-compat has not ended changing iptables: %w", waiting.Err())
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
