@@ -213,7 +213,7 @@ func (b *bench) deletes() {
 		without contract.Input
 		netns   string
 	}{{contract.Netns, ""}, {contract.Netns, "/run/netns/gone"}, {contract.PrevResult, ""}, {contract.RuntimeConfig, ""}} {
-		err, left := b.delete(test.without, test.netns)
+		left, err := b.delete(test.without, test.netns)
 		if err != nil {
 			fails[test.without] = err
 		} else if len(left) > 0 {
@@ -231,7 +231,7 @@ func (b *bench) deletes() {
 }
 
 // delete is one DEL without an input; netns is what stands for a namespace that is gone.
-func (b *bench) delete(lost contract.Input, netns string) (failure error, left []string) {
+func (b *bench) delete(lost contract.Input, netns string) (left []string, failure error) {
 	before := state(b.T)
 	p := b.pod()
 	previous := ""
@@ -264,7 +264,7 @@ func (b *bench) delete(lost contract.Input, netns string) (failure error, left [
 		b.eventually(b.fixture) // once the namespace has taken the last one along
 	}
 	_, _ = b.run(b.plugin, "DEL", join(b.config, `"prevResult":`+final), p)
-	return failure, left
+	return left, failure
 }
 
 // checks tries which changes of later stages CHECK takes for damage.

@@ -46,7 +46,8 @@ func closing(object string) string {
 // state is what stands on the node, line by line.
 func state(t *testing.T) []string {
 	t.Helper()
-	return strings.Split(shell(t, "ip -o link; ip -o addr; ip route; iptables-save; nft list ruleset; find /var/lib/cni /run/cni -type f 2>/dev/null; true"), "\n")
+	return strings.Split(shell(t, "ip -o link; ip -o addr; ip route; iptables-save; nft list ruleset;"+
+		"find /var/lib/cni /run/cni -type f 2>/dev/null; true"), "\n")
 }
 
 // remains are the lines that are new and speak of the container or its address.

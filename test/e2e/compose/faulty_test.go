@@ -53,7 +53,7 @@ func TestBrokenStagesAreCaught(t *testing.T) {
 			"1.1.0", path})
 	}
 	contracts := composer(t).Contracts
-	trials(t, jobs, func(i int, o outcome) {
+	trials(t, 0, jobs, func(i int, o outcome) {
 		d := defects[i]
 		if v := Lint(t.Context(), jobs[i].Text, contracts); !v.Legal {
 			t.Errorf("%q: lint refuses it: %v", d.name, v.Problems)

@@ -99,7 +99,7 @@ func behind() []Variant {
 		{Name: "loopback", Type: "loopback"},
 		{Name: "snat", Type: "snat"},
 		{Name: "snat inside", Type: "snat", Single: `"inside": ["192.168.0.0/16"]`,
-			Dual: `"inside": ["192.168.0.0/16", "fd00:192:168::/32"], "families": ["ipv4", "ipv6"]`},
+			Dual: `"inside": ["192.168.0.0/16", "fd00:192:168::/48"], "families": ["ipv4", "ipv6"]`},
 		{Name: "portmap iptables", Type: "portmap", Single: `"backend": "iptables", ` + ports},
 		{Name: "portmap nftables", Type: "portmap", Single: `"backend": "nftables", ` + ports},
 		{Name: "portmap-compat nftables", Type: "portmap-compat", Single: ports},

@@ -76,7 +76,7 @@ func TestMustWork(t *testing.T) {
 			}
 		}
 	}
-	trials(t, jobs, func(i int, o outcome) {
+	trials(t, 0, jobs, func(i int, o outcome) {
 		if o.Err != "" {
 			t.Errorf("%s: %s", names[i], o.Err)
 			return

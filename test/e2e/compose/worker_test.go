@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -81,9 +82,10 @@ func attempt(ctx context.Context, n *node.Node, j job, contracts chain.Contracts
 }
 
 // trials tries lists side by side, each worker a process with a node of its own, and calls done with each outcome, one
-// call at a time.
-func trials(t *testing.T, jobs []job, done func(i int, o outcome)) {
+// call at a time. It begins no trial once the time is over (0: takes its time) and returns how many it left out.
+func trials(t *testing.T, within time.Duration, jobs []job, done func(i int, o outcome)) (left int) {
 	t.Helper()
+	began := time.Now()
 	next := make(chan int)
 	var wg sync.WaitGroup
 	var one sync.Mutex                                // guards done
@@ -103,10 +105,15 @@ func trials(t *testing.T, jobs []job, done func(i int, o outcome)) {
 		})
 	}
 	for i := range jobs {
+		if within > 0 && time.Since(began) > within {
+			left = len(jobs) - i
+			break
+		}
 		next <- i
 	}
 	close(next)
 	wg.Wait()
+	return left
 }
 
 // worker is this binary as a process that tries lists.
