@@ -47,7 +47,7 @@ func TestCompose(t *testing.T) {
 			}
 			l, problems := Parse("x.conflist", got)
 			if problems = append(problems, Lint(t.Context(), l, declared{}, Options{})...); len(problems) > 0 {
-				t.Errorf("it does not lint:\n%s", told2(problems))
+				t.Errorf("it does not lint:\n%s", spoken(problems))
 			}
 		})
 	}

@@ -23,21 +23,21 @@ func TestEveryCodeIsDocumented(t *testing.T) {
 		if strings.HasSuffix(path, "_test.go") {
 			continue
 		}
-		said = append(said, find2(t, path, `"(C\d{3})"`)...)
+		said = append(said, matches(t, path, `"(C\d{3})"`)...)
 	}
 	slices.Sort(said)
 	said = slices.Compact(said)
-	if diff := cmp.Diff(said, find2(t, "../docs/lint.md", `(?m)^### (C\d{3})$`)); diff != "" {
+	if diff := cmp.Diff(said, matches(t, "../docs/lint.md", `(?m)^### (C\d{3})$`)); diff != "" {
 		t.Errorf("sections (-code +docs):\n%s", diff)
 	}
-	cells := find2(t, "../docs/lint.md", `\[(C\d{3})\]\(#c\d{3}\)`)
+	cells := matches(t, "../docs/lint.md", `\[(C\d{3})\]\(#c\d{3}\)`)
 	slices.Sort(cells)
 	if diff := cmp.Diff(said, cells); diff != "" {
 		t.Errorf("table (-code +docs):\n%s", diff)
 	}
 }
 
-func find2(t *testing.T, path, pattern string) []string {
+func matches(t *testing.T, path, pattern string) []string {
 	t.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -77,7 +77,7 @@ func TestExamplesOfTheDocs(t *testing.T) {
 				has := slices.ContainsFunc(problems, func(p Problem) bool { return p.Code == code })
 				others := slices.ContainsFunc(problems, func(p Problem) bool { return p.Severity == Error })
 				if has != (i == 0) || i == 1 && others {
-					t.Errorf("list %d:\n%s", i+1, told2(problems))
+					t.Errorf("list %d:\n%s", i+1, spoken(problems))
 				}
 			}
 		})

@@ -92,7 +92,7 @@ func (c lintCase) run(t *testing.T) {
 	}
 	problems = append(problems, Lint(t.Context(), l, declared{}, Options{Runtime: c.runtime})...)
 	if diff := cmp.Diff(c.want, codes(problems)); diff != "" {
-		t.Errorf("(-want +got):\n%s\n%s", diff, told2(problems))
+		t.Errorf("(-want +got):\n%s\n%s", diff, spoken(problems))
 	}
 	for _, p := range problems {
 		if p.Text == "" || p.Severity == Error && p.Why == "" {
@@ -101,7 +101,7 @@ func (c lintCase) run(t *testing.T) {
 	}
 }
 
-func told2(problems []Problem) string {
+func spoken(problems []Problem) string {
 	var b strings.Builder
 	for _, p := range problems {
 		fmt.Fprintf(&b, "%s %v\n   why %s\n", p.Code, p, p.Why)

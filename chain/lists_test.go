@@ -79,10 +79,10 @@ func TestLists(t *testing.T) {
 				problems = append(problems, Lint(t.Context(), l, declared{}, Options{})...)
 			}
 			if diff := cmp.Diff(expected[name], codes(problems)); diff != "" {
-				t.Errorf("(-want +got):\n%s\n%s", diff, told2(problems))
+				t.Errorf("(-want +got):\n%s\n%s", diff, spoken(problems))
 			}
 			if len(problems) > 0 {
-				golden(t, strings.ReplaceAll(name, "/", "-")+".txt", told2(problems))
+				golden(t, strings.ReplaceAll(name, "/", "-")+".txt", spoken(problems))
 			}
 		})
 	}

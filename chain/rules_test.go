@@ -105,6 +105,10 @@ func TestRules(t *testing.T) {
 		{name: "a path for a type", list: of(eniIPAM, `{"type":"bin/x"}`), want: []string{"2 C114 warning type", "2 C116 error type"}},
 
 		{name: "no way back through the bridge", list: of(`{"type":"bridge","isDefaultGateway":true,`+inHere+`}`, compat), want: []string{"1 C117 warning hairpinMode"}},
+		{name: "no way back without snat", list: of(eniIPAM, routedVeth, `{"type":"portmap","snat":false,"capabilities":{"portMappings":true}}`), want: []string{"3 C117 warning snat"}},
+		{name: "IPv6 taken away", list: of(`{"type":"eni-ipam","families":["ipv6"]}`, routedVeth, `{"type":"tuning","sysctl":{"net.ipv6.conf.all.disable_ipv6":"1"}}`), want: []string{"3 C110 warning sysctl"}},
+		{name: "IPv6 that is not there taken away", list: of(eniIPAM, routedVeth, `{"type":"tuning","sysctl":{"net.ipv6.conf.all.disable_ipv6":"1"}}`)},
+		{name: "limited twice", list: of(eniIPAM, routedVeth, `{"type":"bandwidth","capabilities":{"bandwidth":true}}`, `{"type":"bandwidth","egressRate":1,"egressBurst":1}`), want: []string{"4 C102 error"}},
 		{name: "a way back", list: of(`{"type":"bridge","isDefaultGateway":true,"hairpinMode":true,`+inHere+`}`, compat)},
 		{name: "one address for all", list: of(`{"type":"ptp","ipam":{"type":"static","addresses":[{"address":"10.1.0.2/24","gateway":"10.1.0.1"}],"routes":[{"dst":"0.0.0.0/0"}]}}`), want: []string{"1 C118 warning ipam.addresses"}},
 		{name: "told by the runtime", list: of(`{"type":"macvlan","capabilities":{"ips":true},"ipam":{"type":"static"}}`)},
@@ -177,7 +181,7 @@ func TestDropIns(t *testing.T) {
 				}
 			}
 			if diff := cmp.Diff(c.want, codes(problems)); diff != "" {
-				t.Errorf("(-want +got):\n%s\n%s", diff, told2(problems))
+				t.Errorf("(-want +got):\n%s\n%s", diff, spoken(problems))
 			}
 			if got := strings.TrimSpace(types); got != c.types {
 				t.Errorf("stages %q, want %q", got, c.types)
@@ -226,7 +230,7 @@ func TestLoadDir(t *testing.T) {
 				got = append(got, at+" "+p.Code+" "+string(p.Severity))
 			}
 			if diff := cmp.Diff(c.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s\n%s", diff, told2(problems))
+				t.Errorf("(-want +got):\n%s\n%s", diff, spoken(problems))
 			}
 			if strings.Join(names, " ") != c.lists {
 				t.Errorf("lists %q, want %q", names, c.lists)

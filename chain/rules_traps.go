@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/enichain/enichain/chain/contract"
 )
@@ -16,12 +17,18 @@ func ruleTraps(j *judge, s *step) {
 	j.oneForAll(s)
 	j.defaultRoute(s)
 	j.leastMTU(s)
+	j.withoutIPv6(s)
+	j.limitedTwice(s)
 	j.otherCHECK(s)
 }
 
 // hairpin: a node that filters bridged packets (br_netfilter, as Kubernetes wants it) sends a pod's packet to its own host
 // port back into the bridge's port that it came from, which a bridge does only in hairpin mode.
 func (j *judge) hairpin(s *step) {
+	if raw, _ := s.Member("snat"); string(raw) == "false" && !s.truth("masqAll") && slices.Contains(s.known.Adds, contract.HostPorts) {
+		j.stage(s, "snat", Problem{Code: "C117", Severity: Warning, Text: "is off", Why: "a pod does not reach its own host port: it would see its own address as the source, and answer itself",
+			Fixes: []string{`"snat": true, which touches nothing else but 127.0.0.1`}})
+	}
 	by := j.giver(s, contract.Bridge)
 	if by == nil || by.Type != "bridge" || by.truth("hairpinMode") || !slices.Contains(s.known.Adds, contract.HostPorts) {
 		return
@@ -156,6 +163,38 @@ func (j *judge) leastMTU(s *step) {
 		}
 		j.stage(s, "mtu", Problem{Code: "C110", Severity: Error, Text: fmt.Sprintf("%d bytes are below IPv6's least, 1280, and %s gives IPv6 addresses", mtu, from.ipam()),
 			Why: "the kernel takes IPv6 off such a link: ADD fails, and no pod starts", Fixes: []string{`"mtu": 1280`}})
+	}
+}
+
+// withoutIPv6: a sysctl that takes IPv6 away takes the pod's IPv6 address with it.
+func (j *judge) withoutIPv6(s *step) {
+	by := j.giver(s, contract.IPs)
+	raw, _ := s.Member("sysctl")
+	var set map[string]any
+	if s.Type != "tuning" || by == nil || json.Unmarshal(raw, &set) != nil || !slices.Contains(familiesOf(by), "ipv6") {
+		return
+	}
+	for _, key := range keysOf(set) {
+		name := strings.ReplaceAll(key, "/", ".")
+		if !strings.HasPrefix(name, "net.ipv6.conf.") || !strings.HasSuffix(name, ".disable_ipv6") || strings.Contains(name, ".lo.") || fmt.Sprint(set[key]) != "1" {
+			continue
+		}
+		j.stage(s, "sysctl", Problem{Code: "C110", Severity: Warning, Text: fmt.Sprintf("%s takes away the IPv6 address that %s gives", key, by.ipam()),
+			Why: "the result says an address that the pod has not, and CHECK fails on it", Fixes: []string{"take it out, or give no IPv6 addresses"}})
+	}
+}
+
+// limitedTwice: the second bandwidth finds the first one's queue on the wire.
+func (j *judge) limitedTwice(s *step) {
+	if s.Type != "bandwidth" {
+		return
+	}
+	for _, other := range j.steps[:s.number-1] {
+		if other.Type == s.Type {
+			j.stage(s, "", Problem{Code: "C102", Severity: Error, Text: "limits a wire that " + other.name() + " limits already",
+				Why: "its ADD fails where the pod has a limit, and no pod starts", Fixes: []string{"take one of the two out of the list"}})
+			return
+		}
 	}
 }
 
