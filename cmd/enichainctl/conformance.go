@@ -137,10 +137,15 @@ func (a *app) reported(j *judging, reports []*conformance.Report) error {
 	if err != nil {
 		return blind(err, "")
 	}
+	ran := false
 	for _, r := range reports {
 		if r.NotRun == "" && !r.Conforms() {
 			return errWrong
 		}
+		ran = ran || r.NotRun == ""
+	}
+	if !ran {
+		return blind(fmt.Errorf("cannot judge %s: %s", reports[0].Plugin, reports[0].NotRun), "docs/conformance.md says what a profile is")
 	}
 	return nil
 }

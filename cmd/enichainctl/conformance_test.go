@@ -65,6 +65,14 @@ func TestConformance(t *testing.T) {
 	}
 }
 
+func TestConformanceOfNoPlugin(t *testing.T) {
+	judged(t, "--only", "C9") // needs what this needs
+	out, errors, code := conform(t, "/bin/true")
+	if code != exitBlind || !strings.Contains(out, "not run: it does not answer VERSION") || !strings.Contains(errors, "cannot judge true") {
+		t.Errorf("%d %s%s", code, out, errors)
+	}
+}
+
 func TestConformanceForms(t *testing.T) {
 	out, _, _ := judged(t, "--only", "C27,C1", "--format", "json")
 	var v struct {

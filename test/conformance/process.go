@@ -193,6 +193,6 @@ func byHand(t *trial) {
 func versionUnfed(t *trial) {
 	c := t.call("VERSION", attachment{})
 	c.hold = true
-	got := c.start().within(3 * time.Second)
-	t.expect(!got.hung, "an answer within 3 s", "none: it waits for standard input")
+	got := c.start().within(5 * time.Second)
+	t.expect(!got.hung, "an answer within 5 s", "none: it waits for standard input")
 }

@@ -22,10 +22,17 @@ func ready(t *trial) {
 	t.expect(!got.refused, "success, since ADD works", "%s", got.says())
 }
 
+// quickStatus asks up to three times: a busy machine is slow, too.
 func quickStatus(t *trial) {
 	t.at("1.1.0")
-	got := t.call("STATUS", t.attach()).run()
-	t.expect(got.took < time.Second, "an answer within a second", "it took %s", got.took.Round(10*time.Millisecond))
+	a := t.attach()
+	var took time.Duration
+	for range 3 {
+		if took = t.call("STATUS", a).run().took; took < time.Second {
+			return
+		}
+	}
+	t.expect(false, "an answer within a second", "it took %s", took.Round(10*time.Millisecond))
 }
 
 // unready makes the plugin unable to serve an ADD in each of the profile's ways, sees that it is, and asks for its status.
