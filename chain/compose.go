@@ -50,7 +50,8 @@ func Compose(ctx context.Context, stages []string, o ComposeOptions) ([]byte, er
 		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "{\n  \"cniVersion\": \"1.0.0\",\n  \"cniVersions\": [\"1.0.0\", \"1.1.0\"],\n  \"name\": %s,\n  \"plugins\": [\n", quote(cmp.Or(o.Name, "enichain")))
+	fmt.Fprintf(&b,
+		"{\n  \"cniVersion\": \"1.0.0\",\n  \"cniVersions\": [\"1.0.0\", \"1.1.0\"],\n  \"name\": %s,\n  \"plugins\": [\n", quote(cmp.Or(o.Name, "enichain")))
 	for i, e := range entries {
 		comma := ","
 		if i == len(entries)-1 {
@@ -131,9 +132,11 @@ func (e *entry) text() string {
 	pairs := append([]pair{{"type", json.RawMessage(quote(e.plugin))}}, e.own...)
 	switch {
 	case e.delegate != "":
-		pairs = append(pairs, pair{"ipam", object(append([]pair{{"type", json.RawMessage(quote(e.delegate))}}, e.ipam...))})
+		pairs = append(pairs, pair{"ipam", object(append([]pair{{"type", json.RawMessage(quote(e.delegate))}},
+			e.ipam...))})
 	case len(e.ipam) > 0:
-		pairs = append(pairs, pair{"ipam", object(append([]pair{{"type", json.RawMessage(quote(e.plugin))}}, e.ipam...))})
+		pairs = append(pairs, pair{"ipam", object(append([]pair{{"type", json.RawMessage(quote(e.plugin))}},
+			e.ipam...))})
 	}
 	return string(object(pairs))
 }
@@ -141,7 +144,8 @@ func (e *entry) text() string {
 // reads says whether a plugin reads its options from "ipam" even where it is a stage of its own.
 func readsIPAM(plugin string, k Known) bool {
 	return plugin == "host-local" || plugin == "static" || plugin == "dhcp" ||
-		k.From == FromBuiltIn && slices.Contains(k.Adds, contract.IPs) && !slices.Contains(k.Adds, contract.SandboxInterface) && k.Keys["ipam"] != ""
+		k.From == FromBuiltIn && slices.Contains(k.Adds, contract.IPs) && !slices.Contains(k.Adds,
+			contract.SandboxInterface) && k.Keys["ipam"] != ""
 }
 
 // set sets one key, a path for what lies deeper; inner means the delegate's.

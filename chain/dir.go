@@ -19,7 +19,8 @@ func LoadDir(dir string, o Options) ([]*List, []Problem) {
 		err = stat
 	}
 	if err != nil {
-		return nil, []Problem{{File: dir, Code: codeRead, Severity: Error, Text: "cannot read the folder: " + unwrapped(err)}}
+		return nil, []Problem{{File: dir, Code: codeRead, Severity: Error,
+			Text: "cannot read the folder: " + unwrapped(err)}}
 	}
 	d := &folder{dir: dir, runtime: o.Runtime}
 	for _, path := range paths {
@@ -31,8 +32,9 @@ func LoadDir(dir string, o Options) ([]*List, []Problem) {
 		}
 	}
 	if len(paths) == 0 {
-		d.problems = append(d.problems, Problem{File: dir, Code: codeRead, Severity: Error, Text: "no file here ends in .conf, .conflist or .json",
-			Why: "a runtime finds no network, and the node stays NotReady"})
+		d.problems = append(d.problems, Problem{File: dir, Code: codeRead, Severity: Error,
+			Text: "no file here ends in .conf, .conflist or .json",
+			Why:  "a runtime finds no network, and the node stays NotReady"})
 	}
 	d.broken()
 	d.shadowed()
@@ -72,10 +74,13 @@ func (d *folder) broken() {
 		case d.runtime == CRIO:
 			d.report(f.path, "C303", Warning, "CRI-O skips the file", "its network is not there for any pod", away)
 		case i == 0 && others > 0:
-			d.report(f.path, "C303", Error, fmt.Sprintf("cannot be read and sorts first: containerd loads no network, %s behind it neither", count(others, "file")),
+			d.report(f.path, "C303", Error,
+				fmt.Sprintf("cannot be read and sorts first: containerd loads no network, %s behind it neither",
+					count(others, "file")),
 				"no pod starts, and none that runs is torn down", away)
 		case i > 0:
-			d.report(f.path, "C303", Warning, "cannot be read; harmless to containerd only as long as "+filepath.Base(d.files[0].path)+" sorts before it",
+			d.report(f.path, "C303", Warning,
+				"cannot be read; harmless to containerd only as long as "+filepath.Base(d.files[0].path)+" sorts before it",
 				"containerd reads the first file alone; cnitool stops here whatever network it is asked for", away)
 		}
 	}
@@ -101,10 +106,12 @@ func (d *folder) shadowed() {
 		switch {
 		case l.Path == first.path || first.list == nil:
 		case d.runtime == CRIO:
-			d.report(l.Path, "C301", Warning, "is not CRI-O's default network: "+filepath.Base(first.path)+" sorts first", "pods get it only where they ask for it by name",
+			d.report(l.Path, "C301", Warning,
+				"is not CRI-O's default network: "+filepath.Base(first.path)+" sorts first", "pods get it only where they ask for it by name",
 				"give it a name that sorts first, or set cni_default_network")
 		default:
-			d.report(l.Path, "C301", Warning, "no pod gets it: "+filepath.Base(first.path)+" sorts first", "containerd reads the first file alone",
+			d.report(l.Path, "C301", Warning, "no pod gets it: "+filepath.Base(first.path)+" sorts first",
+				"containerd reads the first file alone",
 				"give it a name that sorts first, or move one of the two away")
 		}
 	}
@@ -119,10 +126,11 @@ func (d *folder) names() {
 			seen[l.Name] = l
 			continue
 		}
-		d.problems = append(d.problems, Problem{File: l.Path, Line: l.line("name"), Key: "name", Code: "C302", Severity: Error,
-			Text:  fmt.Sprintf("%q is the name of %s, too", l.Name, filepath.Base(other.Path)),
-			Why:   "DEL finds a pod's results and addresses by the network's name: one list would be asked to delete what the other made",
-			Fixes: []string{fmt.Sprintf(`"name": %q`, l.Name+"-2")}})
+		d.problems = append(d.problems, Problem{File: l.Path, Line: l.line("name"), Key: "name", Code: "C302",
+			Severity: Error,
+			Text:     fmt.Sprintf("%q is the name of %s, too", l.Name, filepath.Base(other.Path)),
+			Why:      "DEL finds a pod's results and addresses by the network's name: one list would be asked to delete what the other made",
+			Fixes:    []string{fmt.Sprintf(`"name": %q`, l.Name+"-2")}})
 	}
 }
 
@@ -134,7 +142,8 @@ func (d *folder) unread() {
 	}
 	for _, e := range entries {
 		suffix := filepath.Ext(e.Name())
-		meant := suffix == "" || slices.Contains([]string{".yaml", ".yml", ".txt", ".list", ".config", ".cfg"}, suffix) ||
+		meant := suffix == "" || slices.Contains([]string{".yaml", ".yml", ".txt", ".list", ".config", ".cfg"},
+			suffix) ||
 			!isConf(suffix) && nearest(suffix, []string{".conflist", ".conf", ".json"}) != ""
 		if e.IsDir() || !meant || strings.HasPrefix(e.Name(), ".") {
 			continue
@@ -148,7 +157,8 @@ func (d *folder) unread() {
 		if err != nil || !looksLikeList(src) {
 			continue
 		}
-		d.report(path, "C304", Warning, "no runtime reads it: its name ends in none of .conflist, .conf and .json", "the network is not there for any pod",
+		d.report(path, "C304", Warning, "no runtime reads it: its name ends in none of .conflist, .conf and .json",
+			"the network is not there for any pod",
 			"mv "+path+" "+strings.TrimSuffix(path, suffix)+".conflist")
 	}
 }
@@ -180,8 +190,9 @@ func ruleDropIns(j *judge) {
 	}
 	dir := filepath.Join(filepath.Dir(l.Path), l.Name)
 	if j.options.Runtime == Containerd17 && len(l.Stages) > l.inline {
-		p := Problem{Code: "C305", Severity: Error, Text: "containerd 1.7 reads no drop-ins: its libcni came before them",
-			Why: "pods get the list without this stage", Fixes: []string{"write the stage into " + l.Path}}
+		p := Problem{Code: "C305", Severity: Error,
+			Text: "containerd 1.7 reads no drop-ins: its libcni came before them",
+			Why:  "pods get the list without this stage", Fixes: []string{"write the stage into " + l.Path}}
 		for _, s := range j.steps[l.inline:] {
 			j.stage(s, "", p)
 		}
@@ -198,7 +209,8 @@ func ruleDropIns(j *judge) {
 		return
 	}
 	for _, path := range paths {
-		p := Problem{File: path, Code: "C305", Severity: Warning, Text: "is not read: a drop-in's name ends in .conf", Why: "the network is loaded without it",
+		p := Problem{File: path, Code: "C305", Severity: Warning, Text: "is not read: a drop-in's name ends in .conf",
+			Why:   "the network is loaded without it",
 			Fixes: []string{"mv " + path + " " + strings.TrimSuffix(path, filepath.Ext(path)) + ".conf"}}
 		if l.Single {
 			p.Text = "is not read: " + filepath.Base(l.Path) + " holds one plugin's configuration, and only a .conflist has drop-ins"

@@ -44,9 +44,11 @@ type Verdict struct {
 // Explain tells what a list does. It judges nothing that Lint does not judge.
 func Explain(ctx context.Context, l *List, c Contracts) Explanation {
 	w := walk(ctx, l, c)
-	e := Explanation{Network: l.Name, Offers: offers(l), Capabilities: []string{}, Ends: some(ends(w)), Errors: Errors(Lint(ctx, l, c, Options{}), false)}
+	e := Explanation{Network: l.Name, Offers: offers(l), Capabilities: []string{}, Ends: some(ends(w)),
+		Errors: Errors(Lint(ctx, l, c, Options{}), false)}
 	for i, s := range w.steps {
-		x := Explained{Number: s.number, Type: s.Type, From: s.known.From, Needs: some(s.known.Requires), Adds: some(s.gives()),
+		x := Explained{Number: s.number, Type: s.Type, From: s.known.From, Needs: some(s.known.Requires),
+			Adds:      some(s.gives()),
 			Exclusive: []contract.Fact{}, Kernel: some(s.known.Kernel)}
 		if s.known.Foreign() {
 			x.From = FromNowhere

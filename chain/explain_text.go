@@ -67,7 +67,8 @@ func (s Explained) row() []string {
 		}
 		adds = append(adds, word)
 	}
-	return []string{strconv.Itoa(s.Number), name, dash(needs), dash(strings.Join(adds, " ")), dash(strings.Join(s.Kernel, ", "))}
+	return []string{strconv.Itoa(s.Number), name, dash(needs), dash(strings.Join(adds, " ")),
+		dash(strings.Join(s.Kernel, ", "))}
 }
 
 func (v Verdict) text() string {

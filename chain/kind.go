@@ -82,7 +82,8 @@ func readAlternative(words string) alternative {
 	switch {
 	case json.Valid([]byte(words)):
 		return alternative{form: "literal", literal: compact([]byte(words))}
-	case slices.Contains([]string{"boolean", "string", "integer", "duration", "prefix", "address", "object"}, name) && !limited:
+	case slices.Contains([]string{"boolean", "string", "integer", "duration", "prefix", "address", "object"},
+		name) && !limited:
 		return alternative{form: name}
 	case (name == "integer" || name == "duration") && ranged:
 		return alternative{form: name, least: least, most: most}
@@ -92,7 +93,8 @@ func readAlternative(words string) alternative {
 
 // takes says whether a value is of the kind. null always is: it leaves the default.
 func (k kind) takes(raw json.RawMessage) bool {
-	return len(k.any) == 0 || isNull(raw) || slices.ContainsFunc(k.any, func(a alternative) bool { return a.takes(raw) })
+	return len(k.any) == 0 || isNull(raw) || slices.ContainsFunc(k.any,
+		func(a alternative) bool { return a.takes(raw) })
 }
 
 func (a alternative) takes(raw json.RawMessage) bool {
@@ -118,7 +120,8 @@ func (a alternative) takes(raw json.RawMessage) bool {
 		return compact(raw) == a.literal
 	case "list":
 		var items []json.RawMessage
-		return !isText && json.Unmarshal(raw, &items) == nil && !slices.ContainsFunc(items, func(i json.RawMessage) bool { return !a.items.takes(i) })
+		return !isText && json.Unmarshal(raw, &items) == nil && !slices.ContainsFunc(items,
+			func(i json.RawMessage) bool { return !a.items.takes(i) })
 	}
 	return true
 }

@@ -154,7 +154,8 @@ func walk(ctx context.Context, l *List, c Contracts) *walked {
 	w := &walked{l: l}
 	facts, assumed, unsure := map[contract.Fact]int{}, map[contract.Fact]bool{}, false
 	for i, s := range l.Stages {
-		step := &step{Stage: s, number: i + 1, known: c.Of(ctx, s.Type, s.Config), before: facts, assumed: assumed, unsure: unsure}
+		step := &step{Stage: s, number: i + 1, known: c.Of(ctx, s.Type, s.Config), before: facts, assumed: assumed,
+			unsure: unsure}
 		if s.Delegate() != "" && step.known.Delegates != contract.NoDelegate {
 			d := c.Of(ctx, s.Delegate(), s.Config) // it gets the whole configuration, as from a runtime
 			step.delegate = &d

@@ -143,7 +143,8 @@ func LoadText(path string, text []byte) (*List, []Problem) {
 		problems = append(problems, more...)
 	}
 	if len(l.Stages) == 0 && Errors(problems, false) == 0 {
-		problems = append(problems, Problem{File: path, Line: l.line(), Code: codeNetwork, Severity: Error, Key: "plugins",
+		problems = append(problems, Problem{File: path, Line: l.line(), Code: codeNetwork, Severity: Error,
+			Key:  "plugins",
 			Text: "the list has no stages", Why: "there is no key \"plugins\", and no drop-in " + filepath.Join(filepath.Dir(path), l.Name, "*.conf"),
 			Fixes: []string{`"plugins": [ { "type": "eni-ipam" }, { "type": "routed-veth" } ]`}})
 	}
@@ -172,7 +173,8 @@ func (l *List) line(path ...string) int {
 func (l *List) dropIns(dir string) []Problem {
 	files, err := confFiles(dir, ".conf")
 	if err != nil {
-		return []Problem{{File: dir, Code: codeRead, Severity: Error, Text: unread(err), Why: "the network's drop-ins are there, and without them it is not loaded"}}
+		return []Problem{{File: dir, Code: codeRead, Severity: Error, Text: unread(err),
+			Why: "the network's drop-ins are there, and without them it is not loaded"}}
 	}
 	var problems []Problem
 	for _, file := range files {
@@ -236,12 +238,14 @@ func readSource(name string, text []byte) (*source, []Problem) {
 	if err == nil {
 		var problems []Problem
 		for _, m := range src.root.repeated() {
-			problems = append(problems, Problem{File: name, Line: src.line(m.start), Key: m.key, Code: codeTwice, Severity: Warning,
-				Text: "the key stands twice in one object; this one is not read", Why: "only the last counts", Fixes: []string{"take one of them out"}})
+			problems = append(problems, Problem{File: name, Line: src.line(m.start), Key: m.key, Code: codeTwice,
+				Severity: Warning,
+				Text:     "the key stands twice in one object; this one is not read", Why: "only the last counts", Fixes: []string{"take one of them out"}})
 		}
 		return src, problems
 	}
-	p := Problem{File: name, Code: codeJSON, Severity: Error, Text: "not JSON: " + err.Error(), Why: "a runtime reads nothing of it"}
+	p := Problem{File: name, Code: codeJSON, Severity: Error, Text: "not JSON: " + err.Error(),
+		Why: "a runtime reads nothing of it"}
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		p.Line = src.line(int(syntax.Offset) - 1)
@@ -272,7 +276,8 @@ func (l *List) readSingle() []Problem {
 		if _, list := l.src.root.member("plugins"); list && stage.Type == "" {
 			problems = problems[:1]
 			problems[0].Text = `a list in a file whose suffix is for one plugin's configuration: a runtime looks for "type" and finds none`
-			problems[0].Fixes = []string{"mv " + l.Path + " " + strings.TrimSuffix(l.Path, filepath.Ext(l.Path)) + ".conflist"}
+			problems[0].Fixes = []string{"mv " + l.Path + " " + strings.TrimSuffix(l.Path,
+				filepath.Ext(l.Path)) + ".conflist"}
 		}
 		return problems
 	}

@@ -23,7 +23,8 @@ func ours(l *List) seen {
 	if l == nil {
 		return seen{Refused: true}
 	}
-	s := seen{Name: l.Name, Version: l.Version(), DisableCheck: l.DisableCheck, DisableGC: l.DisableGC, OnlyInline: l.LoadOnlyInlined}
+	s := seen{Name: l.Name, Version: l.Version(), DisableCheck: l.DisableCheck, DisableGC: l.DisableGC,
+		OnlyInline: l.LoadOnlyInlined}
 	for _, st := range l.Stages {
 		s.Types = append(s.Types, st.Type)
 		s.Configs = append(s.Configs, loose(st.Config))
@@ -54,7 +55,8 @@ func libcnis(path string) (seen, error) {
 	if err != nil {
 		return seen{Refused: true}, err
 	}
-	s := seen{Name: l.Name, Version: l.CNIVersion, DisableCheck: l.DisableCheck, DisableGC: l.DisableGC, OnlyInline: l.LoadOnlyInlinedPlugins}
+	s := seen{Name: l.Name, Version: l.CNIVersion, DisableCheck: l.DisableCheck, DisableGC: l.DisableGC,
+		OnlyInline: l.LoadOnlyInlinedPlugins}
 	for _, p := range l.Plugins {
 		s.Types = append(s.Types, p.Network.Type)
 		s.Configs = append(s.Configs, loose(p.Bytes))
@@ -180,7 +182,8 @@ func FuzzReadsAsLibcni(f *testing.F) {
 // TestDropInsAsLibcni compares whole folders.
 func TestDropInsAsLibcni(t *testing.T) {
 	for _, content := range []map[string]string{
-		{"x.conflist": texts[0], "n/b.conf": `{"type":"b"}`, "n/a.conf": `{"type":"c","name":"other"}`, "n/c.conflist": texts[0], "n/d.json": `{"type":"d"}`},
+		{"x.conflist": texts[0], "n/b.conf": `{"type":"b"}`, "n/a.conf": `{"type":"c","name":"other"}`,
+			"n/c.conflist": texts[0], "n/d.json": `{"type":"d"}`},
 		{"x.conflist": `{"name":"n"}`, "n/a.conf": `{"type":"a"}`},
 		{"x.conflist": `{"name":"n"}`, "m/a.conf": `{"type":"a"}`},
 		{"x.conflist": `{"name":"n","plugins":[]}`, "n/a.conf": `{"type":"a"}`},
@@ -209,7 +212,8 @@ func FuzzNothingPanics(f *testing.F) {
 	for _, text := range texts {
 		f.Add(text, "b", "portmap")
 	}
-	for _, stages := range [][]string{{eniIPAM, routedVeth, snatStage, compat}, {hostLocal, `{"mtu":5,"type":"ptp"}`, portmap}} {
+	for _, stages := range [][]string{{eniIPAM, routedVeth, snatStage, compat}, {hostLocal, `{"mtu":5,"type":"ptp"}`,
+		portmap}} {
 		f.Add(of(stages...), "2", "ptp")
 		f.Add(of(stages...), "3", "ptp{eni-ipam}")
 	}

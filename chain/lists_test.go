@@ -113,8 +113,10 @@ func TestDiff(t *testing.T) {
 	for _, c := range []struct{ name, a, b string }{
 		{"no-snat", of(eniIPAM, routedVeth, snatStage, compat), of(eniIPAM, routedVeth, compat)},
 		{"portmap", of(eniIPAM, routedVeth, snatStage, compat), of(eniIPAM, routedVeth, snatStage, portmap)},
-		{"mtu-and-name", of(eniIPAM, `{"type":"routed-veth","mtu":9001}`), strings.Replace(of(eniIPAM, `{"type":"routed-veth","mtu":1500,"hostVeth":"pod"}`), `"n"`, `"m"`, 1)},
-		{"deeper", of(`{"type":"ptp","ipam":{"type":"eni-ipam","wait":"5s"}}`), of(`{"type":"ptp","ipam":{"type":"eni-ipam","wait":"9s"}}`)},
+		{"mtu-and-name", of(eniIPAM, `{"type":"routed-veth","mtu":9001}`), strings.Replace(of(eniIPAM,
+			`{"type":"routed-veth","mtu":1500,"hostVeth":"pod"}`), `"n"`, `"m"`, 1)},
+		{"deeper", of(`{"type":"ptp","ipam":{"type":"eni-ipam","wait":"5s"}}`),
+			of(`{"type":"ptp","ipam":{"type":"eni-ipam","wait":"9s"}}`)},
 		{"same", of(eniIPAM, routedVeth), of(` {"type" : "eni-ipam"}`, routedVeth)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -30,7 +30,8 @@ func (l *List) readList() []Problem {
 		}
 	}
 	l.readVersions(report)
-	for key, into := range map[string]*bool{"disableCheck": &l.DisableCheck, "disableGC": &l.DisableGC, "loadOnlyInlinedPlugins": &l.LoadOnlyInlined} {
+	for key, into := range map[string]*bool{"disableCheck": &l.DisableCheck, "disableGC": &l.DisableGC,
+		"loadOnlyInlinedPlugins": &l.LoadOnlyInlined} {
 		if raw, ok := l.member(key); ok {
 			if *into, ok = truth(raw); !ok {
 				report(key, "want true or false, got "+brief(raw))
@@ -97,7 +98,8 @@ func isVersion(v string) bool {
 
 func (l *List) fault(key, text string) Problem {
 	first, _, _ := strings.Cut(key, "[")
-	return Problem{File: l.Path, Line: l.line(first), Key: key, Code: codeNetwork, Severity: Error, Text: text, Why: refusedWhy}
+	return Problem{File: l.Path, Line: l.line(first), Key: key, Code: codeNetwork, Severity: Error, Text: text,
+		Why: refusedWhy}
 }
 
 func (l *List) member(key string) (json.RawMessage, bool) {

@@ -62,7 +62,8 @@ func Errors(problems []Problem, strict bool) int {
 // sorted puts problems into the order in which a reader of the files meets them.
 func sorted(problems []Problem) []Problem {
 	slices.SortStableFunc(problems, func(a, b Problem) int {
-		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Code, b.Code),
+		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
+			cmp.Compare(a.Code, b.Code),
 			cmp.Compare(a.Key, b.Key))
 	})
 	return slices.CompactFunc(problems, func(a, b Problem) bool {

@@ -24,7 +24,8 @@ func ruleCapabilities(j *judge, s *step) {
 		if slices.Contains(heard, name) || !sure {
 			continue
 		}
-		p := Problem{Code: "C104", Severity: Warning, Text: s.Type + " does nothing with this capability", Why: "what the runtime hands over for it is not read"}
+		p := Problem{Code: "C104", Severity: Warning, Text: s.Type + " does nothing with this capability",
+			Why: "what the runtime hands over for it is not read"}
 		if near := nearest(name, heard); near != "" {
 			p.Fixes = []string{fmt.Sprintf(`"capabilities": { %q: true }`, near)}
 		} else {
@@ -38,19 +39,23 @@ func ruleCapabilities(j *judge, s *step) {
 // capabilityOff: a stage whose whole work is told by a capability has it switched on.
 func (j *judge) capabilityOff(s *step) {
 	off := func(name string) bool {
-		return slices.Contains(s.known.Capabilities, name) && !slices.Contains(s.Capabilities(), name) && !s.inline(name)
+		return slices.Contains(s.known.Capabilities, name) && !slices.Contains(s.Capabilities(),
+			name) && !s.inline(name)
 	}
 	if slices.Contains(s.known.Adds, contract.HostPorts) && off("portMappings") {
 		j.stage(s, "capabilities", Problem{Code: "C104", Severity: Error, Text: "portMappings is not switched on",
 			Why: "no runtime tells it a port: pods start, and their host ports lead nowhere", Fixes: []string{`"capabilities": { "portMappings": true }`}})
 	}
 	if s.Type == "bandwidth" && off("bandwidth") && !s.any("ingressRate", "egressRate") {
-		j.stage(s, "capabilities", Problem{Code: "C104", Severity: Warning, Text: "bandwidth is not switched on, and no rate is given", Why: "it limits nobody",
-			Fixes: []string{`"capabilities": { "bandwidth": true }`, `or "ingressRate": 100000000, "ingressBurst": 1000000`}})
+		j.stage(s, "capabilities", Problem{Code: "C104", Severity: Warning,
+			Text: "bandwidth is not switched on, and no rate is given", Why: "it limits nobody",
+			Fixes: []string{`"capabilities": { "bandwidth": true }`,
+				`or "ingressRate": 100000000, "ingressBurst": 1000000`}})
 	}
 	if _, ok := s.Member("select"); ok && s.annotations() && off("io.kubernetes.cri.pod-annotations") {
-		j.stage(s, "select", Problem{Code: "C104", Severity: Error, Text: "asks for an annotation, and io.kubernetes.cri.pod-annotations is not switched on",
-			Why: "no runtime tells it the pod's annotations", Fixes: []string{`"capabilities": { "io.kubernetes.cri.pod-annotations": true }`}})
+		j.stage(s, "select", Problem{Code: "C104", Severity: Error,
+			Text: "asks for an annotation, and io.kubernetes.cri.pod-annotations is not switched on",
+			Why:  "no runtime tells it the pod's annotations", Fixes: []string{`"capabilities": { "io.kubernetes.cri.pod-annotations": true }`}})
 	}
 }
 

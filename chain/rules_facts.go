@@ -21,11 +21,13 @@ func (j *judge) mustBeFirst(s *step) bool {
 	if s.previous() != contract.Refuses || s.number == 1 {
 		return false
 	}
-	p := Problem{Code: "C108", Severity: Error, Text: "must be the first stage, and stands behind " + j.steps[s.number-2].name(),
+	p := Problem{Code: "C108", Severity: Error,
+		Text:  "must be the first stage, and stands behind " + j.steps[s.number-2].name(),
 		Why:   "it refuses the prevResult that a runtime hands to every later stage, so no pod starts",
 		Fixes: []string{"put " + s.entry() + " first"}}
 	if first := j.steps[0]; slices.Contains(first.gives(), contract.IPs) {
-		p.Fixes = []string{"take it out: " + first.name() + " gives an address already", "or take stage 1 out and put " + s.entry() + " in its place"}
+		p.Fixes = []string{"take it out: " + first.name() + " gives an address already",
+			"or take stage 1 out and put " + s.entry() + " in its place"}
 	}
 	j.stage(s, "type", p)
 	return true
@@ -40,12 +42,14 @@ func (j *judge) twice(s *step) bool {
 			continue
 		}
 		found = true
-		p := Problem{Code: "C102", Severity: Error, Text: fmt.Sprintf("adds %s, and %s has added that already", f, other.name()), Why: twiceWhy(f)}
+		p := Problem{Code: "C102", Severity: Error, Text: fmt.Sprintf("adds %s, and %s has added that already", f,
+			other.name()), Why: twiceWhy(f)}
 		key := ""
 		switch {
 		case f == contract.IPs && s.delegate != nil:
 			key = "ipam"
-			p.Text = fmt.Sprintf(`gets its address from %s, and calls %s by "ipam" for another`, other.name(), s.Delegate())
+			p.Text = fmt.Sprintf(`gets its address from %s, and calls %s by "ipam" for another`, other.name(),
+				s.Delegate())
 			p.Fixes = []string{`take "ipam" out of ` + s.Type, "or take " + other.name() + " out of the list"}
 		case f == contract.Masquerade && s.truth("ipMasq"):
 			key = "ipMasq"
@@ -97,7 +101,8 @@ func twiceWhy(f contract.Fact) string {
 
 // discarded: a stage that never looks at prevResult has nothing to throw away.
 func (j *judge) discarded(s *step) bool {
-	lost := slices.DeleteFunc(keysOf(s.before), func(f contract.Fact) bool { return f == contract.Masquerade || f == contract.HostPorts }) // not in the result
+	lost := slices.DeleteFunc(keysOf(s.before),
+		func(f contract.Fact) bool { return f == contract.Masquerade || f == contract.HostPorts }) // not in the result
 	if s.previous() != contract.Discards || len(lost) == 0 {
 		return false
 	}
@@ -118,7 +123,8 @@ func (j *judge) discarded(s *step) bool {
 	default:
 		p.Text += `; it calls its own "ipam"`
 		if _, not := by.known.NotUnder[s.Type]; !not {
-			p.Fixes = []string{fmt.Sprintf(`move %s into %s:   { "type": %q, "ipam": %s }`, by.Type, s.Type, s.Type, by.asDelegate())}
+			p.Fixes = []string{fmt.Sprintf(`move %s into %s:   { "type": %q, "ipam": %s }`, by.Type, s.Type, s.Type,
+				by.asDelegate())}
 		}
 	}
 	if slices.Contains([]string{"ptp", "bridge", "macvlan", "vlan"}, s.Type) && s.delegate == nil {
@@ -143,7 +149,8 @@ func (j *judge) missing(s *step) {
 	if slices.Contains(lack, contract.IPs) { // without an address nothing else of it can be there
 		lack = slices.DeleteFunc(lack, func(f contract.Fact) bool { return f == contract.Gateway })
 	}
-	p := Problem{Code: "C101", Severity: Error, Text: fmt.Sprintf("needs %s, which no stage before it adds", factList(lack)),
+	p := Problem{Code: "C101", Severity: Error, Text: fmt.Sprintf("needs %s, which no stage before it adds",
+		factList(lack)),
 		Why: "its ADD fails, and no pod starts", Fixes: j.fixes(s, lack)}
 	if len(lack) == 1 && lack[0] == contract.Routed {
 		p.Why = "nothing on the node sends packets to the pod's address, and what it makes would lead nowhere"
@@ -185,14 +192,17 @@ func (j *judge) fixes(s *step, lack []contract.Fact) []string {
 	switch {
 	case len(out) > 0:
 	case slices.Contains(lack, contract.IPs) && s.known.Delegates != contract.NoDelegate:
-		out = []string{`"ipam": { "type": "eni-ipam" }`, `or, on any machine, "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.244.1.0/24" }]] }`}
+		out = []string{`"ipam": { "type": "eni-ipam" }`,
+			`or, on any machine, "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.244.1.0/24" }]] }`}
 		if s.known.Delegates == contract.MayDelegate && s.previous() != contract.Discards {
 			out = append([]string{`{ "type": "eni-ipam" } before it`}, out...)
 		}
 	case slices.Contains(lack, contract.Bridge):
-		out = []string{`{ "type": "bridge", "isGateway": true, … } as the stage that makes the interface`, "or take ingressPolicy out"}
+		out = []string{`{ "type": "bridge", "isGateway": true, … } as the stage that makes the interface`,
+			"or take ingressPolicy out"}
 	case wire != nil && (slices.Contains(lack, contract.Routed) || slices.Contains(lack, contract.HostInterface)):
-		out = []string{"another stage that makes the interface:   enichainctl chain swap " + wire.Type + "=ptp", "or take " + s.Type + " out of the list"}
+		out = []string{"another stage that makes the interface:   enichainctl chain swap " + wire.Type + "=ptp",
+			"or take " + s.Type + " out of the list"}
 	case len(lack) == 1 && lack[0] == contract.Gateway:
 		out = []string{`"gateway" beside each address of the plugin that gives them`}
 	default:

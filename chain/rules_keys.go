@@ -13,7 +13,8 @@ import (
 
 // listKeys are the members of a list that runtimes read.
 func listKeys() []string {
-	return []string{"cniVersion", "cniVersions", "name", "plugins", "disableCheck", "disableGC", "loadOnlyInlinedPlugins"}
+	return []string{"cniVersion", "cniVersions", "name", "plugins", "disableCheck", "disableGC",
+		"loadOnlyInlinedPlugins"}
 }
 
 // runtimeKey says whether a member of a stage's configuration is the runtime's, libcni's or the specification's.
@@ -52,8 +53,9 @@ var networkName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`) // cni/pkg
 // ruleNames: libcni refuses other names at every verb.
 func ruleNames(j *judge) {
 	if !networkName.MatchString(j.l.Name) {
-		p := Problem{Code: "C116", Severity: Error, Text: "want letters, digits, '_', '.' and '-', beginning with a letter or digit, got " + strconv.Quote(j.l.Name),
-			Why: "libcni refuses the network at every verb", Fixes: []string{`"name": "enichain"`}}
+		p := Problem{Code: "C116", Severity: Error,
+			Text: "want letters, digits, '_', '.' and '-', beginning with a letter or digit, got " + strconv.Quote(j.l.Name),
+			Why:  "libcni refuses the network at every verb", Fixes: []string{`"name": "enichain"`}}
 		if j.l.Name == "" {
 			p.Text = "the network has no name"
 		}
@@ -61,8 +63,9 @@ func ruleNames(j *judge) {
 	}
 	for _, s := range j.steps {
 		if strings.ContainsRune(s.Type, '/') || s.Type == "." || s.Type == ".." {
-			j.stage(s, "type", Problem{Code: "C116", Severity: Error, Text: "want the name of a file in CNI_PATH, got " + strconv.Quote(s.Type),
-				Why: "libcni refuses to look for it"})
+			j.stage(s, "type", Problem{Code: "C116", Severity: Error,
+				Text: "want the name of a file in CNI_PATH, got " + strconv.Quote(s.Type),
+				Why:  "libcni refuses to look for it"})
 		}
 	}
 }
@@ -78,7 +81,8 @@ func ruleKnown(j *judge, s *step) {
 func (j *judge) knownOne(s *step, key, plugin string, k Known) {
 	switch {
 	case k.Missing:
-		p := Problem{Code: "C115", Severity: Warning, Text: plugin + " is not in CNI_PATH", Why: "its ADD fails where it is not installed",
+		p := Problem{Code: "C115", Severity: Warning, Text: plugin + " is not in CNI_PATH",
+			Why:   "its ADD fails where it is not installed",
 			Fixes: []string{"install it, or say where it is: --cni-path DIR"}}
 		if j.options.Runtime == CRIO {
 			p.Severity, p.Why = Error, "CRI-O asks every plugin for VERSION and does not load the list"
@@ -91,8 +95,9 @@ func (j *judge) knownOne(s *step, key, plugin string, k Known) {
 		}
 		j.stage(s, key, p)
 	case k.Foreign():
-		j.stage(s, key, Problem{Code: "C114", Severity: Warning, Text: "nothing is known of what " + plugin + " needs and adds; what depends on that is not judged",
-			Why: "it does not tell a contract in VERSION, and is none of the plugins that enichain knows"})
+		j.stage(s, key, Problem{Code: "C114", Severity: Warning,
+			Text: "nothing is known of what " + plugin + " needs and adds; what depends on that is not judged",
+			Why:  "it does not tell a contract in VERSION, and is none of the plugins that enichain knows"})
 	}
 }
 
@@ -160,7 +165,8 @@ func (j *judge) keys(s *step, object *value, k keyed, path []string) {
 			continue // Go's decoders leave the default
 		}
 		if kind := readKind(words); !kind.takes(raw) {
-			j.stage(s, at, Problem{Code: "C107", Severity: Error, Text: fmt.Sprintf("want %s, got %s", kind.words, brief(raw)),
+			j.stage(s, at, Problem{Code: "C107", Severity: Error, Text: fmt.Sprintf("want %s, got %s", kind.words,
+				brief(raw)),
 				Why: k.plugin + " refuses it, and no pod starts"})
 		}
 	}
@@ -170,7 +176,8 @@ func (j *judge) keys(s *step, object *value, k keyed, path []string) {
 func (j *judge) unknownKey(s *step, at, key string, k keyed) {
 	candidates := keysOf(k.known.Keys)
 	near := nearest(key, append(candidates, "capabilities", "runtimeConfig", "args"))
-	p := Problem{Code: "C106", Severity: Error, Text: k.plugin + " knows no such key", Why: "it refuses the list, and no pod starts"}
+	p := Problem{Code: "C106", Severity: Error, Text: k.plugin + " knows no such key",
+		Why: "it refuses the list, and no pod starts"}
 	if k.known.From != FromInstalled {
 		if near == "" && !complete(k.plugin) {
 			return

@@ -16,7 +16,8 @@ func ruleDelegate(j *judge, s *step) {
 		return
 	}
 	if why, not := s.delegate.NotUnder[s.Type]; not {
-		j.stage(s, "ipam.type", Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("%s cannot serve %s: %s", s.Delegate(), s.Type, why),
+		j.stage(s, "ipam.type", Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("%s cannot serve %s: %s",
+			s.Delegate(), s.Type, why),
 			Why: "it refuses ADD, and no pod starts", Fixes: []string{"enichainctl chain swap " + s.Type + "=routed-veth"}})
 		return
 	}
@@ -35,8 +36,10 @@ func (j *judge) eniUnder(s *step) {
 	}
 	refuse := func(key, want, why string) {
 		raw, _ := memberOf(ipam, key)
-		if given, _ := text(raw); given != want && slices.Contains([]string{"none", "reserve", "any", "primary", "prefix"}, given) {
-			j.stage(s, path+key, Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("want %q here, got %q", want, given), Why: why,
+		if given, _ := text(raw); given != want && slices.Contains([]string{"none", "reserve", "any", "primary",
+			"prefix"}, given) {
+			j.stage(s, path+key, Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("want %q here, got %q", want,
+				given), Why: why,
 				Fixes: []string{fmt.Sprintf("%q: %q", key, want)}})
 		}
 	}
@@ -44,7 +47,8 @@ func (j *judge) eniUnder(s *step) {
 	case "eni-ipam", "routed-veth":
 		refuse("gateway", "none", "behind routed-veth the next hop is 169.254.1.1, and no address has to be reserved")
 	case "ptp":
-		refuse("gateway", "reserve", "ptp gives the gateway's address to its own end of the wire: without one it fails, and with the subnet's own it would cut the VPC's router off")
+		refuse("gateway", "reserve",
+			"ptp gives the gateway's address to its own end of the wire: without one it fails, and with the subnet's own it would cut the VPC's router off")
 	case "bridge":
 		refuse("gateway", "reserve", "the bridge bears the first address of the prefix")
 		refuse("scope", "prefix", "with the subnet's own length the node has two routes to a pod, and takes eth0's")
@@ -55,7 +59,8 @@ func (j *judge) eniUnder(s *step) {
 	case given == "prefix":
 		refuse("scope", "primary", "a prefix of its own is what a bridge needs as its subnet; nobody else does")
 	case given == "any" && caller != "eni-ipam" && caller != "routed-veth":
-		refuse("scope", "primary", caller+" knows one routing table: a pod of another network interface would send by the wrong one, and the VPC drops that")
+		refuse("scope", "primary",
+			caller+" knows one routing table: a pod of another network interface would send by the wrong one, and the VPC drops that")
 	}
 }
 
@@ -77,8 +82,9 @@ func ruleSingleKeys(j *judge, s *step) {
 // portmapKeys: keys of one backend beside the other (R14).
 func (j *judge) portmapKeys(s *step) {
 	if s.any("externalSetMarkChain") && s.any("markMasqBit") {
-		j.stage(s, "externalSetMarkChain", Problem{Code: "C110", Severity: Error, Text: "cannot be given together with markMasqBit",
-			Why: s.Type + " refuses both at once, and no pod starts", Fixes: []string{"take one of the two out"}})
+		j.stage(s, "externalSetMarkChain", Problem{Code: "C110", Severity: Error,
+			Text: "cannot be given together with markMasqBit",
+			Why:  s.Type + " refuses both at once, and no pod starts", Fixes: []string{"take one of the two out"}})
 	}
 	raw, _ := s.Member("backend")
 	backend, _ := text(raw)
@@ -109,8 +115,10 @@ func (j *judge) portmapKeys(s *step) {
 		if of[key] == "" || of[key] == backend {
 			continue
 		}
-		j.stage(s, key, Problem{Code: "C110", Severity: Error, Text: fmt.Sprintf("is in the words of %s, and the backend is %s", of[key], backend),
-			Why: s.Type + " refuses it, and no pod starts", Fixes: []string{fmt.Sprintf(`"backend": %q`, of[key]), "or take it out"}})
+		j.stage(s, key, Problem{Code: "C110", Severity: Error,
+			Text: fmt.Sprintf("is in the words of %s, and the backend is %s", of[key], backend),
+			Why:  s.Type + " refuses it, and no pod starts", Fixes: []string{fmt.Sprintf(`"backend": %q`, of[key]),
+				"or take it out"}})
 	}
 }
 
@@ -125,7 +133,8 @@ func (j *judge) bandwidthKeys(s *step) {
 		if burst {
 			there, missing = missing, there
 		}
-		j.stage(s, there, Problem{Code: "C110", Severity: Error, Text: "is given without " + missing, Why: "bandwidth refuses one without the other, and no pod starts",
+		j.stage(s, there, Problem{Code: "C110", Severity: Error, Text: "is given without " + missing,
+			Why:   "bandwidth refuses one without the other, and no pod starts",
 			Fixes: []string{fmt.Sprintf("%q: 1000000", missing)}})
 	}
 }
@@ -145,8 +154,9 @@ func (j *judge) snatInside(s *step) {
 	if by.delegate != nil {
 		who = by.Delegate()
 	}
-	j.stage(s, "inside", Problem{Code: "C111", Severity: Error, Text: fmt.Sprintf(`"vpc" means the networks that eni-ipam names, and here %s gives the addresses`, who),
-		Why: "snat does not know which destinations see a pod's own address, and refuses ADD", Fixes: []string{`"inside": ["10.244.0.0/16"]`}})
+	j.stage(s, "inside", Problem{Code: "C111", Severity: Error,
+		Text: fmt.Sprintf(`"vpc" means the networks that eni-ipam names, and here %s gives the addresses`, who),
+		Why:  "snat does not know which destinations see a pod's own address, and refuses ADD", Fixes: []string{`"inside": ["10.244.0.0/16"]`}})
 }
 
 // routesOf says whether a stage's ipam states routes beside the default one.
@@ -180,7 +190,8 @@ func (j *judge) addresses(s *step) {
 	}
 	ipam, ok := s.Member("ipam")
 	if !ok {
-		j.stage(s, key, Problem{Code: "C111", Severity: Error, Text: plugin + ` reads its options from "ipam", which is not there`, Why: "it refuses ADD, and no pod starts",
+		j.stage(s, key, Problem{Code: "C111", Severity: Error,
+			Text: plugin + ` reads its options from "ipam", which is not there`, Why: "it refuses ADD, and no pod starts",
 			Fixes: []string{`"ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.244.1.0/24" }]] }`}})
 		return
 	}
@@ -196,13 +207,17 @@ func (j *judge) ranges(s *step, ipam json.RawMessage) {
 		Ranges [][]json.RawMessage `json:"ranges"`
 	}
 	if err := json.Unmarshal(ipam, &has); err != nil {
-		j.stage(s, "ipam.ranges", Problem{Code: "C107", Severity: Error, Text: `want a list of lists of objects, such as [[{ "subnet": "10.244.1.0/24" }]]`,
-			Why: "host-local refuses ADD, and no pod starts"})
+		j.stage(s, "ipam.ranges", Problem{Code: "C107", Severity: Error,
+			Text: `want a list of lists of objects, such as [[{ "subnet": "10.244.1.0/24" }]]`,
+			Why:  "host-local refuses ADD, and no pod starts"})
 		return
 	}
-	if has.Subnet != "" || len(has.Ranges) > 0 || slices.Contains(s.Capabilities(), "ipRanges") || s.inline("ipRanges") {
+	if has.Subnet != "" || len(has.Ranges) > 0 || slices.Contains(s.Capabilities(),
+		"ipRanges") || s.inline("ipRanges") {
 		return
 	}
-	j.stage(s, "ipam", Problem{Code: "C111", Severity: Error, Text: "host-local has no ranges", Why: "it refuses ADD, and no pod starts",
-		Fixes: []string{`"ranges": [[{ "subnet": "10.244.1.0/24" }]]`, `or "capabilities": { "ipRanges": true }, where the runtime knows them`}})
+	j.stage(s, "ipam", Problem{Code: "C111", Severity: Error, Text: "host-local has no ranges",
+		Why: "it refuses ADD, and no pod starts",
+		Fixes: []string{`"ranges": [[{ "subnet": "10.244.1.0/24" }]]`,
+			`or "capabilities": { "ipRanges": true }, where the runtime knows them`}})
 }

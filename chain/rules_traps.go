@@ -25,16 +25,20 @@ func ruleTraps(j *judge, s *step) {
 // hairpin: a node that filters bridged packets (br_netfilter, as Kubernetes wants it) sends a pod's packet to its own host
 // port back into the bridge's port that it came from, which a bridge does only in hairpin mode.
 func (j *judge) hairpin(s *step) {
-	if raw, _ := s.Member("snat"); string(raw) == "false" && !s.truth("masqAll") && slices.Contains(s.known.Adds, contract.HostPorts) {
-		j.stage(s, "snat", Problem{Code: "C117", Severity: Warning, Text: "is off", Why: "a pod does not reach its own host port: it would see its own address as the source, and answer itself",
+	if raw, _ := s.Member("snat"); string(raw) == "false" && !s.truth("masqAll") && slices.Contains(s.known.Adds,
+		contract.HostPorts) {
+		j.stage(s, "snat", Problem{Code: "C117", Severity: Warning, Text: "is off",
+			Why:   "a pod does not reach its own host port: it would see its own address as the source, and answer itself",
 			Fixes: []string{`"snat": true, which touches nothing else but 127.0.0.1`}})
 	}
 	by := j.giver(s, contract.Bridge)
-	if by == nil || by.Type != "bridge" || by.truth("hairpinMode") || !slices.Contains(s.known.Adds, contract.HostPorts) {
+	if by == nil || by.Type != "bridge" || by.truth("hairpinMode") || !slices.Contains(s.known.Adds,
+		contract.HostPorts) {
 		return
 	}
-	j.stage(by, "hairpinMode", Problem{Code: "C117", Severity: Warning, Text: "is off, and " + s.name() + " gives host ports",
-		Why: "where the node filters bridged packets, as Kubernetes wants it, a pod does not reach its own host port", Fixes: []string{`"hairpinMode": true`}})
+	j.stage(by, "hairpinMode", Problem{Code: "C117", Severity: Warning,
+		Text: "is off, and " + s.name() + " gives host ports",
+		Why:  "where the node filters bridged packets, as Kubernetes wants it, a pod does not reach its own host port", Fixes: []string{`"hairpinMode": true`}})
 }
 
 // oneForAll: what the list says is said to every pod.
@@ -54,7 +58,8 @@ func (j *judge) oneForAll(s *step) {
 		shared = slices.Contains([]string{"bridge", "macvlan", "vlan"}, wire.Type)
 	}
 	if shared {
-		j.stage(s, "mac", Problem{Code: "C118", Severity: Warning, Text: "every pod gets this MAC", Why: "on one wire of layer 2 the second pod with it fails, or takes the first one's packets",
+		j.stage(s, "mac", Problem{Code: "C118", Severity: Warning, Text: "every pod gets this MAC",
+			Why:   "on one wire of layer 2 the second pod with it fails, or takes the first one's packets",
 			Fixes: []string{`"capabilities": { "mac": true }, where the runtime says the MAC`, "or take it out"}})
 	}
 }
@@ -161,8 +166,9 @@ func (j *judge) leastMTU(s *step) {
 		if word != "ipv6" {
 			continue
 		}
-		j.stage(s, "mtu", Problem{Code: "C110", Severity: Error, Text: fmt.Sprintf("%d bytes are below IPv6's least, 1280, and %s gives IPv6 addresses", mtu, from.ipam()),
-			Why: "the kernel takes IPv6 off such a link: ADD fails, and no pod starts", Fixes: []string{`"mtu": 1280`}})
+		j.stage(s, "mtu", Problem{Code: "C110", Severity: Error,
+			Text: fmt.Sprintf("%d bytes are below IPv6's least, 1280, and %s gives IPv6 addresses", mtu, from.ipam()),
+			Why:  "the kernel takes IPv6 off such a link: ADD fails, and no pod starts", Fixes: []string{`"mtu": 1280`}})
 	}
 }
 
@@ -176,11 +182,13 @@ func (j *judge) withoutIPv6(s *step) {
 	}
 	for _, key := range keysOf(set) {
 		name := strings.ReplaceAll(key, "/", ".")
-		if !strings.HasPrefix(name, "net.ipv6.conf.") || !strings.HasSuffix(name, ".disable_ipv6") || strings.Contains(name, ".lo.") || fmt.Sprint(set[key]) != "1" {
+		if !strings.HasPrefix(name, "net.ipv6.conf.") || !strings.HasSuffix(name,
+			".disable_ipv6") || strings.Contains(name, ".lo.") || fmt.Sprint(set[key]) != "1" {
 			continue
 		}
-		j.stage(s, "sysctl", Problem{Code: "C110", Severity: Warning, Text: fmt.Sprintf("%s takes away the IPv6 address that %s gives", key, by.ipam()),
-			Why: "the result says an address that the pod has not, and CHECK fails on it", Fixes: []string{"take it out, or give no IPv6 addresses"}})
+		j.stage(s, "sysctl", Problem{Code: "C110", Severity: Warning,
+			Text: fmt.Sprintf("%s takes away the IPv6 address that %s gives", key, by.ipam()),
+			Why:  "the result says an address that the pod has not, and CHECK fails on it", Fixes: []string{"take it out, or give no IPv6 addresses"}})
 	}
 }
 
@@ -191,8 +199,9 @@ func (j *judge) limitedTwice(s *step) {
 	}
 	for _, other := range j.steps[:s.number-1] {
 		if other.Type == s.Type {
-			j.stage(s, "", Problem{Code: "C102", Severity: Error, Text: "limits a wire that " + other.name() + " limits already",
-				Why: "its ADD fails where the pod has a limit, and no pod starts", Fixes: []string{"take one of the two out of the list"}})
+			j.stage(s, "", Problem{Code: "C102", Severity: Error,
+				Text: "limits a wire that " + other.name() + " limits already",
+				Why:  "its ADD fails where the pod has a limit, and no pod starts", Fixes: []string{"take one of the two out of the list"}})
 			return
 		}
 	}
@@ -231,21 +240,24 @@ func (j *judge) otherCHECK(s *step) {
 		return
 	}
 	report := func(s *step, key, text, why string, fixes ...string) {
-		p := Problem{Code: "C201", Severity: Warning, Text: text, Why: why, Fixes: append(fixes, `or "disableCheck": true beside "plugins"`)}
+		p := Problem{Code: "C201", Severity: Warning, Text: text, Why: why, Fixes: append(fixes,
+			`or "disableCheck": true beside "plugins"`)}
 		if j.options.Runtime == CRIO {
 			p.Severity = Error
 		}
 		j.stage(s, key, p)
 	}
 	if s.Type == "bridge" && !s.truth("isGateway") && !s.truth("isDefaultGateway") && s.delegate != nil {
-		report(s, "isGateway", "its CHECK fails once a further pod joins the bridge", "without an address of its own the bridge changes its MAC with its ports, and CHECK compares it", `"isGateway": true`)
+		report(s, "isGateway", "its CHECK fails once a further pod joins the bridge",
+			"without an address of its own the bridge changes its MAC with its ports, and CHECK compares it", `"isGateway": true`)
 	}
 	from := s
 	if by := j.giver(s, contract.IPs); by != nil && s.delegate == nil {
 		from = by
 	}
 	if s.Type == "routed-veth" && from.ipam() == "static" && from.hasGateway() {
-		report(from, "ipam", "the CHECK of static fails: it compares the gateway, and behind routed-veth the next hop is 169.254.1.1",
+		report(from, "ipam",
+			"the CHECK of static fails: it compares the gateway, and behind routed-veth the next hop is 169.254.1.1",
 			"CRI-O runs CHECK after every ADD, and no pod starts there", `take "gateway" out of the addresses`)
 	}
 }

@@ -18,14 +18,16 @@ func ruleCheck(j *judge, s *step) {
 			if !slices.Contains(later.known.Changes, aspect) {
 				continue
 			}
-			p := Problem{Code: "C201", Severity: Warning, Text: fmt.Sprintf("its CHECK fails once %s has changed the %s", later.name(), aspectWords(aspect)),
+			p := Problem{Code: "C201", Severity: Warning,
+				Text:  fmt.Sprintf("its CHECK fails once %s has changed the %s", later.name(), aspectWords(aspect)),
 				Why:   "CRI-O runs CHECK after every ADD, and no pod starts there; others are told of a drift that is none",
 				Fixes: []string{`"disableCheck": true beside "plugins"`}}
 			if j.options.Runtime == CRIO {
 				p.Severity, p.Why = Error, "CRI-O runs CHECK after every ADD, and no pod starts"
 			}
 			if aspect == contract.Routes && s.Type != "routed-veth" {
-				p.Fixes = append(p.Fixes, "or use routed-veth, whose CHECK bears it:   enichainctl chain swap "+s.Type+"=routed-veth")
+				p.Fixes = append(p.Fixes,
+					"or use routed-veth, whose CHECK bears it:   enichainctl chain swap "+s.Type+"=routed-veth")
 			}
 			j.stage(s, "", p)
 		}
@@ -50,24 +52,29 @@ func aspectWords(a contract.Aspect) string {
 // ruleDel: a DEL that fails keeps the stages before it from theirs, and one that forgets leaves something behind.
 func ruleDel(j *judge, s *step) {
 	if slices.Contains(s.known.DelFails, contract.Netns) && s.number > 1 {
-		j.stage(s, "", Problem{Code: "C202", Severity: Warning, Text: "its DEL fails when the container's network namespace is gone",
+		j.stage(s, "", Problem{Code: "C202", Severity: Warning,
+			Text: "its DEL fails when the container's network namespace is gone",
 			Why: fmt.Sprintf("DEL runs from the last stage to the first and stops at an error: after a reboot or a crash %s of it, and what is held there stays held until a GC",
 				neverHear(s.number)),
 			Fixes: []string{"run enichaind, which cleans up what DEL did not", "or take it out of the list"}})
 	}
 	if slices.Contains(s.known.DelFails, contract.PrevResult) && older(j.version, "0.4.0") && s.number > 1 {
-		j.stage(s, "", Problem{Code: "C202", Severity: Error, Text: "its DEL fails without prevResult, which DEL does not have before CNI 0.4.0",
-			Why: fmt.Sprintf("%s of DEL", neverHear(s.number)), Fixes: []string{versionLines}})
+		j.stage(s, "", Problem{Code: "C202", Severity: Error,
+			Text: "its DEL fails without prevResult, which DEL does not have before CNI 0.4.0",
+			Why:  fmt.Sprintf("%s of DEL", neverHear(s.number)), Fixes: []string{versionLines}})
 	}
 	if slices.Contains(s.known.DelForgets, contract.PrevResult) && older(j.version, "0.4.0") {
-		j.stage(s, "", Problem{Code: "C203", Severity: Warning, Text: "its DEL removes nothing without prevResult, which DEL does not have before CNI 0.4.0",
-			Why: "its rules stay behind for an address that the next pod gets", Fixes: []string{versionLines}})
+		j.stage(s, "", Problem{Code: "C203", Severity: Warning,
+			Text: "its DEL removes nothing without prevResult, which DEL does not have before CNI 0.4.0",
+			Why:  "its rules stay behind for an address that the next pod gets", Fixes: []string{versionLines}})
 	}
 	if slices.Contains(s.known.DelForgets, contract.RuntimeConfig) && j.options.Runtime == CRIO {
-		p := Problem{Code: "C203", Severity: Warning, Text: "CRI-O tells it no ports: it has nothing to do, and its DEL leaves behind what another runtime had it make",
-			Why: "CRI-O does host ports itself, and this DEL removes only the ports that it is told again"}
+		p := Problem{Code: "C203", Severity: Warning,
+			Text: "CRI-O tells it no ports: it has nothing to do, and its DEL leaves behind what another runtime had it make",
+			Why:  "CRI-O does host ports itself, and this DEL removes only the ports that it is told again"}
 		if s.Type == "portmap" {
-			p.Fixes = []string{"take it out of the list on CRI-O", "or use portmap-compat, whose DEL needs no ports:   enichainctl chain swap portmap=portmap-compat"}
+			p.Fixes = []string{"take it out of the list on CRI-O",
+				"or use portmap-compat, whose DEL needs no ports:   enichainctl chain swap portmap=portmap-compat"}
 		}
 		j.stage(s, "", p)
 	}
@@ -92,8 +99,9 @@ func ruleEnd(j *judge) {
 	alone := len(j.steps) == 1 && last.Type == "loopback"
 	for _, s := range j.steps {
 		if s.Type == "loopback" && !alone {
-			j.stage(s, "type", Problem{Code: "C112", Severity: Warning, Text: "sets up lo, and adds nothing to this network",
-				Why: "runtimes set lo up by themselves, or by a list of its own", Fixes: []string{"take it out of the list"}})
+			j.stage(s, "type", Problem{Code: "C112", Severity: Warning,
+				Text: "sets up lo, and adds nothing to this network",
+				Why:  "runtimes set lo up by themselves, or by a list of its own", Fixes: []string{"take it out of the list"}})
 		}
 	}
 	if alone {
@@ -111,10 +119,12 @@ func ruleEnd(j *judge) {
 	_, addressed := last.after[contract.IPs]
 	switch {
 	case !wired:
-		j.list("plugins", Problem{Code: "C113", Severity: Error, Text: "no stage makes the container's interface", Why: "a pod would have no network",
+		j.list("plugins", Problem{Code: "C113", Severity: Error, Text: "no stage makes the container's interface",
+			Why:   "a pod would have no network",
 			Fixes: []string{`add { "type": "routed-veth" }`}})
 	case !addressed:
-		p := Problem{Code: "C113", Severity: Warning, Text: "no stage gives an address", Why: "containerd refuses a pod whose eth0 has none; as a further network of a pod it may do",
+		p := Problem{Code: "C113", Severity: Warning, Text: "no stage gives an address",
+			Why:   "containerd refuses a pod whose eth0 has none; as a further network of a pod it may do",
 			Fixes: []string{`"ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.244.1.0/24" }]] } in the stage that makes the interface`}}
 		if strings.HasPrefix(j.options.Runtime, "containerd") {
 			p.Severity, p.Why = Error, "containerd refuses a pod whose eth0 has none"

@@ -21,21 +21,25 @@ func ruleListVersion(j *judge) {
 	v := j.version
 	switch {
 	case !isVersion(v):
-		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: `want a version such as "1.0.0", got ` + strconv.Quote(v), Why: "every plugin refuses it", Fixes: []string{versionLines}})
+		j.list("cniVersion", Problem{Code: "C105", Severity: Error,
+			Text: `want a version such as "1.0.0", got ` + strconv.Quote(v), Why: "every plugin refuses it", Fixes: []string{versionLines}})
 	case older(libcniCurrent, v):
-		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: v + " is newer than any that runtimes know (" + libcniCurrent + ")",
-			Why: "every plugin refuses it", Fixes: []string{versionLines}})
+		j.list("cniVersion", Problem{Code: "C105", Severity: Error,
+			Text: v + " is newer than any that runtimes know (" + libcniCurrent + ")",
+			Why:  "every plugin refuses it", Fixes: []string{versionLines}})
 	case j.options.Runtime == Containerd17 && older("1.0.0", v):
 		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: "containerd 1.7 cannot read results of " + v,
 			Why: "its libcni 1.1 knows 1.0.0 at most, and does not read cniVersions", Fixes: []string{versionLines}})
 	case older(v, "0.3.0") && len(j.steps) > 1:
-		j.list("cniVersion", Problem{Code: "C105", Severity: Error, Text: "before 0.3.0 a result cannot name interfaces" + undeclared(v),
-			Why: "a stage that builds on another is not told what that one made", Fixes: []string{versionLines}})
+		j.list("cniVersion", Problem{Code: "C105", Severity: Error,
+			Text: "before 0.3.0 a result cannot name interfaces" + undeclared(v),
+			Why:  "a stage that builds on another is not told what that one made", Fixes: []string{versionLines}})
 	case older(v, "0.4.0"):
 		j.expectations(v)
 	case older(v, "1.1.0") && j.says("disableGC", false):
-		j.list("disableGC", Problem{Code: "C105", Severity: Warning, Text: "asks for GC, which came with 1.1.0; this list is spoken to in " + v,
-			Why: "no runtime sends GC", Fixes: []string{versionLines}})
+		j.list("disableGC", Problem{Code: "C105", Severity: Warning,
+			Text: "asks for GC, which came with 1.1.0; this list is spoken to in " + v,
+			Why:  "no runtime sends GC", Fixes: []string{versionLines}})
 	}
 }
 
@@ -65,14 +69,16 @@ func (j *judge) says(key string, want bool) bool {
 func (j *judge) expectations(v string) {
 	for _, key := range []string{"disableCheck", "disableGC"} {
 		if j.says(key, false) {
-			j.list(key, Problem{Code: "C105", Severity: Error, Text: "asks for a verb that " + v + " does not have", Why: "CHECK came with 0.4.0, GC with 1.1.0",
+			j.list(key, Problem{Code: "C105", Severity: Error, Text: "asks for a verb that " + v + " does not have",
+				Why:   "CHECK came with 0.4.0, GC with 1.1.0",
 				Fixes: []string{versionLines}})
 		}
 	}
 	for _, s := range j.steps {
 		if s.known.From == FromInstalled && len(s.known.Verbs) == 0 {
-			j.list("cniVersion", Problem{Code: "C105", Severity: Warning, Text: s.Type + " has CHECK, GC and STATUS, and " + cmp.Or(v, "0.1.0") + " has none of them",
-				Why: "nothing is checked, and DEL is told no prevResult", Fixes: []string{versionLines}})
+			j.list("cniVersion", Problem{Code: "C105", Severity: Warning,
+				Text: s.Type + " has CHECK, GC and STATUS, and " + cmp.Or(v, "0.1.0") + " has none of them",
+				Why:  "nothing is checked, and DEL is told no prevResult", Fixes: []string{versionLines}})
 			return
 		}
 	}
@@ -91,7 +97,8 @@ func (j *judge) speaks(s *step, key, plugin string, versions []string) {
 	if len(versions) == 0 || slices.Contains(versions, v) || !isVersion(v) || older(libcniCurrent, v) {
 		return
 	}
-	p := Problem{Code: "C105", Severity: Error, Text: fmt.Sprintf("%s does not speak %s, only %s", plugin, v, strings.Join(versions, ", ")),
+	p := Problem{Code: "C105", Severity: Error, Text: fmt.Sprintf("%s does not speak %s, only %s", plugin, v,
+		strings.Join(versions, ", ")),
 		Why: "it refuses ADD, and DEL as well, so that what earlier stages hold stays held"}
 	if best := j.common(); best != "" {
 		p.Fixes = []string{fmt.Sprintf(`"cniVersion": %q`, best)}

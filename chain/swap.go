@@ -222,7 +222,8 @@ func (s *swap) absorb() {
 	}
 	before := s.steps[0]
 	_, not := before.known.NotUnder[s.e.plugin]
-	if not || before.known.Foreign() || !slices.Contains(before.gives(), contract.IPs) || slices.Contains(before.gives(), contract.SandboxInterface) {
+	if not || before.known.Foreign() || !slices.Contains(before.gives(),
+		contract.IPs) || slices.Contains(before.gives(), contract.SandboxInterface) {
 		return
 	}
 	s.e.delegate = before.Type
@@ -240,7 +241,8 @@ func (s *swap) absorb() {
 	}
 	s.carried = append(s.carried, "stage 1 "+before.Type+" → ipam")
 	plugins, _ := s.l.src.root.member("plugins")
-	s.edits = append(s.edits, without(itemSpans(plugins.value), plugins.value.start+1, plugins.value.end-1, func(i int) bool { return i == 0 })...)
+	s.edits = append(s.edits, without(itemSpans(plugins.value), plugins.value.start+1, plugins.value.end-1,
+		func(i int) bool { return i == 0 })...)
 }
 
 // write makes the edits of the entry: what is new, what is replaced, what goes.
@@ -255,7 +257,8 @@ func (s *swap) write() {
 			if plugin == "" {
 				plugin = s.e.plugin
 			}
-			fresh = append(fresh, pair{"ipam", object(append([]pair{{"type", json.RawMessage(quote(plugin))}}, s.e.ipam...))})
+			fresh = append(fresh, pair{"ipam", object(append([]pair{{"type", json.RawMessage(quote(plugin))}},
+				s.e.ipam...))})
 		}
 	}
 	var more []string

@@ -24,7 +24,8 @@ func (a *app) chainCommand() *cobra.Command {
 		Long: "A chain is a list of stages in a file. These commands look at lists before a node sees them; they ask the installed\n" +
 			"plugins what they need and add, and know the reference plugins by themselves. FILE may be \"-\" for standard input.",
 	}
-	c.AddCommand(a.lintCommand(), a.explainCommand(), a.composeCommand(), a.swapCommand(), a.diffCommand(), a.applyCommand(), a.generationsCommand())
+	c.AddCommand(a.lintCommand(), a.explainCommand(), a.composeCommand(), a.swapCommand(), a.diffCommand(),
+		a.applyCommand(), a.generationsCommand())
 	return c
 }
 
@@ -51,7 +52,8 @@ func (x *chains) contracts() chain.Contracts {
 
 func (x *chains) options() (chain.Options, error) {
 	if x.runtime != "" && !slices.Contains(chain.Runtimes(), x.runtime) {
-		return chain.Options{}, fmt.Errorf("--runtime %q: want one of %s", x.runtime, strings.Join(chain.Runtimes(), ", "))
+		return chain.Options{}, fmt.Errorf("--runtime %q: want one of %s", x.runtime, strings.Join(chain.Runtimes(),
+			", "))
 	}
 	return chain.Options{Runtime: x.runtime}, nil
 }

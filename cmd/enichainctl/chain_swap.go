@@ -114,7 +114,8 @@ func (x *swapping) run(ctx context.Context, args []string) error {
 		if x.format == "json" {
 			x.app.problems(x.err, problems)
 		}
-		return &failure{code: exitWrong, err: fmt.Errorf("the list would have %s; nothing was written", plural(n, "error")), do: "take it all the same:  --force"}
+		return &failure{code: exitWrong, err: fmt.Errorf("the list would have %s; nothing was written", plural(n,
+			"error")), do: "take it all the same:  --force"}
 	}
 	return x.answer(path, done, problems)
 }
@@ -133,7 +134,8 @@ func (x *swapping) file(args []string) (string, error) {
 	lists, problems := chain.LoadDir(x.confDir, chain.Options{})
 	if len(lists) == 0 {
 		x.app.problems(x.err, problems)
-		return "", blind(fmt.Errorf("there is no list in %s", x.confDir), "name the file:  enichainctl chain swap OLD=NEW FILE")
+		return "", blind(fmt.Errorf("there is no list in %s", x.confDir),
+			"name the file:  enichainctl chain swap OLD=NEW FILE")
 	}
 	return lists[0].Path, nil
 }
@@ -154,7 +156,8 @@ func (x *swapping) changes(before, after *chain.List, done chain.Swapped, proble
 }
 
 func (x *swapping) answer(path string, done chain.Swapped, problems []chain.Problem) error {
-	a := swapped{List: string(done.Text), Carried: listed(done.Carried), Dropped: listed(done.Dropped), Problems: listed(problems)}
+	a := swapped{List: string(done.Text), Carried: listed(done.Carried), Dropped: listed(done.Dropped),
+		Problems: listed(problems)}
 	if x.write {
 		if err := replace(path, done.Text); err != nil {
 			return blind(err, "")

@@ -31,11 +31,14 @@ type desk struct {
 func newDesk(t *testing.T) *desk {
 	t.Helper()
 	d := &desk{t: t, dir: t.TempDir(), bin: t.TempDir()}
-	for name, s := range map[string]stages.Stage{"eni-ipam": eniipam.Stage{}, "routed-veth": routedveth.New(), "snat": snat.Stage{}, "portmap-compat": portmapcompat.Stage{}} {
-		d.plugin(name, map[string]any{"cniVersion": "1.1.0", "supportedVersions": stages.Versions(), contract.Key: s.Contract()})
+	for name, s := range map[string]stages.Stage{"eni-ipam": eniipam.Stage{}, "routed-veth": routedveth.New(),
+		"snat": snat.Stage{}, "portmap-compat": portmapcompat.Stage{}} {
+		d.plugin(name, map[string]any{"cniVersion": "1.1.0", "supportedVersions": stages.Versions(),
+			contract.Key: s.Contract()})
 	}
 	for _, name := range []string{"portmap", "ptp", "host-local", "sbr"} {
-		d.plugin(name, map[string]any{"cniVersion": "1.1.0", "supportedVersions": []string{"0.3.1", "0.4.0", "1.0.0", "1.1.0"}})
+		d.plugin(name, map[string]any{"cniVersion": "1.1.0", "supportedVersions": []string{"0.3.1", "0.4.0", "1.0.0",
+			"1.1.0"}})
 	}
 	text, err := os.ReadFile("../../conflists/05-enichain.conflist")
 	if err != nil {
@@ -110,14 +113,16 @@ stdin:7 stage 2 ptp: C103 takes no address from the stage before it; it calls it
 1 error, 0 warnings`, "")
 
 	d.stdin = `{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"eni-ipam"},{"type":"routed-veth"},{"type":"sbr"}]}`
-	if out, _, code := d.run("lint -"); code != exitOK || !strings.Contains(out, "C202 (warning) its DEL fails") || !strings.HasSuffix(out, "0 errors, 1 warning\n") {
+	if out, _, code := d.run("lint -"); code != exitOK || !strings.Contains(out,
+		"C202 (warning) its DEL fails") || !strings.HasSuffix(out, "0 errors, 1 warning\n") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if _, _, code := d.run("lint --strict -"); code != exitWrong {
 		t.Errorf("--strict: exit %d", code)
 	}
 
-	d.write("10-old.conflist", `{"cniVersion":"0.3.1","name":"enichain","plugins":[{"type":"ptp","ipam":{"type":"host-local","subnet":"10.1.0.0/24"}}]}`)
+	d.write("10-old.conflist",
+		`{"cniVersion":"0.3.1","name":"enichain","plugins":[{"type":"ptp","ipam":{"type":"host-local","subnet":"10.1.0.0/24","routes":[{"dst":"0.0.0.0/0"}]}}]}`)
 	d.says("lint @", exitWrong, `
 10-old.conflist: C301 (warning) no pod gets it: 05-enichain.conflist sorts first
         containerd reads the first file alone
@@ -126,11 +131,13 @@ stdin:7 stage 2 ptp: C103 takes no address from the stage before it; it calls it
         DEL finds a pod's results and addresses by the network's name: one list would be asked to delete what the other made
    fix  "name": "enichain-2"
 1 error, 1 warning`, "")
-	d.says("lint @/nothing", exitBlind, "", "enichainctl: cannot read the list: open nothing: no such file or directory")
+	d.says("lint @/nothing", exitBlind, "",
+		"enichainctl: cannot read the list: open nothing: no such file or directory")
 	d.says("lint --runtime docker @", exitUsage, "", `
 enichainctl: --runtime "docker": want one of containerd-1.7, containerd-2, crio
 try: enichainctl chain lint --help`)
-	d.says("lint", exitUsage, "", "enichainctl: lint takes a file, a folder, or - for standard input\ntry: enichainctl chain lint --help")
+	d.says("lint", exitUsage, "",
+		"enichainctl: lint takes a file, a folder, or - for standard input\ntry: enichainctl chain lint --help")
 }
 
 func TestChainLintJSON(t *testing.T) {
@@ -163,7 +170,8 @@ func TestChainLintJSON(t *testing.T) {
 func TestChainExplain(t *testing.T) {
 	d := newDesk(t)
 	out, errs, code := d.run("explain @/05-enichain.conflist")
-	for _, want := range []string{"network enichain · offers cniVersion 1.0.0, 1.1.0 · capabilities portMappings\n", "  4  portmap-compat  ips sandbox-interface",
+	for _, want := range []string{"network enichain · offers cniVersion 1.0.0, 1.1.0 · capabilities portMappings\n",
+		"  4  portmap-compat  ips sandbox-interface",
 		"A pod ends with: 1 IPv4 address of the VPC · a way out as the node's primary address · host ports.\n", "CRI-O does host ports itself: stage 4"} {
 		if !strings.Contains(out, want) || code != exitOK || errs != "" {
 			t.Errorf("exit %d, no %q in\n%s%s", code, want, out, errs)
@@ -174,7 +182,8 @@ func TestChainExplain(t *testing.T) {
 stdin:1: C002 not JSON: unexpected end of JSON input
         a runtime reads nothing of it
 enichainctl: - is no list that a runtime reads`)
-	d.says("explain", exitUsage, "", "enichainctl: explain takes one file, but got 0\ntry: enichainctl chain explain --help")
+	d.says("explain", exitUsage, "",
+		"enichainctl: explain takes one file, but got 0\ntry: enichainctl chain explain --help")
 }
 
 func TestChainSwap(t *testing.T) {
@@ -228,9 +237,12 @@ take it all the same:  --force`)
 	if left, _ := filepath.Glob(filepath.Join(d.dir, ".*")); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	d.says("swap a @/05-enichain.conflist", exitUsage, "", "enichainctl: \"a\": want OLD=NEW, such as portmap-compat=portmap\ntry: enichainctl chain swap --help")
-	d.says("swap a=b @/05-enichain.conflist", exitWrong, "", "enichainctl: no stage a in 05-enichain.conflist; there are host-local, routed-veth, snat, portmap-compat")
-	d.says("swap a=b -w -", exitUsage, "", "enichainctl: -w needs a file to write, and standard input is none\ntry: enichainctl chain swap --help")
+	d.says("swap a @/05-enichain.conflist", exitUsage, "",
+		"enichainctl: \"a\": want OLD=NEW, such as portmap-compat=portmap\ntry: enichainctl chain swap --help")
+	d.says("swap a=b @/05-enichain.conflist", exitWrong, "",
+		"enichainctl: no stage a in 05-enichain.conflist; there are host-local, routed-veth, snat, portmap-compat")
+	d.says("swap a=b -w -", exitUsage, "",
+		"enichainctl: -w needs a file to write, and standard input is none\ntry: enichainctl chain swap --help")
 }
 
 func TestChainDiff(t *testing.T) {
@@ -250,7 +262,8 @@ running   keep what snat made until they end`
 
 func TestChainJSONKeys(t *testing.T) {
 	d := newDesk(t)
-	for _, line := range []string{"explain @/05-enichain.conflist", "swap snat=sbr --force @/05-enichain.conflist", "diff @/05-enichain.conflist @/05-enichain.conflist", "lint @"} {
+	for _, line := range []string{"explain @/05-enichain.conflist", "swap snat=sbr --force @/05-enichain.conflist",
+		"diff @/05-enichain.conflist @/05-enichain.conflist", "lint @"} {
 		out, errs, _ := d.run(line + " --format json")
 		var v any
 		if err := json.NewDecoder(strings.NewReader(out)).Decode(&v); err != nil && err != io.EOF {
