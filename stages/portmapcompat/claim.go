@@ -86,7 +86,7 @@ func (c claim) carefully(ctx context.Context) error {
 			if err = c.restore(ctx, s.end()); err == nil || !errors.As(err, &refused) {
 				return err
 			}
-			if refused.exit != 1 { // not a race with somebody
+			if !refused.passing() {
 				break
 			}
 		}

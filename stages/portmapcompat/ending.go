@@ -154,9 +154,12 @@ func (p program) take(ctx context.Context, names []string, mine func(string, []l
 		if !some {
 			return nil, kept, nil
 		}
+		if err = p.restore(ctx, s.end()); err == nil {
+			return gone, kept, nil
+		}
 		var refused *refusal
-		if err = p.restore(ctx, s.end()); err == nil || !errors.As(err, &refused) {
-			return gone, kept, err
+		if !errors.As(err, &refused) || !refused.passing() {
+			break
 		}
 	}
 	return nil, kept, err

@@ -82,7 +82,8 @@ func (p program) handle() (*goiptables.IPTables, error) {
 // refusal is what iptables-restore did not do, and why.
 type refusal struct {
 	program string
-	exit    int    // 1: the kernel or a rule's absence, 2: a word, 4: the lock
+	exit    int    // 1: the kernel or a rule's absence, 2: a word, 4: the kernel, or the lock
+	locked  bool   // somebody else has the lock
 	said    string // its own words, in one line
 	text    string // the command it stopped at, "" where it did not say
 }
@@ -94,6 +95,9 @@ func (r *refusal) Error() string {
 	}
 	return r.program + " failed: " + r.said
 }
+
+// passing says whether somebody's change in the meantime may be the reason, so that a script for what is there now may do.
+func (r *refusal) passing() bool { return r.exit != 2 && !r.locked }
 
 // restore does all commands of a script or none. One of -C alone changes nothing.
 //
@@ -137,7 +141,7 @@ func refused(name string, exit int, out, s string) *refusal {
 		}
 	}
 	r.said = strings.Join(said, "; ")
-	if exit == 4 && strings.Contains(out, "xtables lock") {
+	if r.locked = exit == 4 && strings.Contains(out, "xtables lock"); r.locked {
 		r.said = fmt.Sprintf("another program has held /run/xtables.lock for %d s", lockWait)
 	}
 	return r
