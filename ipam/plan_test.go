@@ -56,6 +56,12 @@ func second(device, listed, free, leased int) NodeENI {
 	return e
 }
 
+// delegated gives an interface a /28, in which all its free addresses are.
+func delegated(e NodeENI) NodeENI {
+	e.Prefixes, e.Within, e.WithinFree = 1, 16, e.Free
+	return e
+}
+
 func with(e NodeENI, change func(*NodeENI)) NodeENI { change(&e); return e }
 
 func TestPlan(t *testing.T) {
@@ -70,6 +76,17 @@ func TestPlan(t *testing.T) {
 	}{
 		{"fresh node", node(primary(0, 0, 0)), usual, "assign eni-0 +4"},
 		{"at target", node(primary(5, 4, 1)), usual, ""},
+		{"a delegated prefix serves", node(delegated(primary(0, 15, 1))), usual, ""},
+		{"its addresses are not wished back", func() Node {
+			n := node(delegated(primary(0, 16, 0)))
+			n.Floor, n.Budget = 16, 16
+			return n
+		}(), usual, ""},
+		{"nor is its interface", func() Node {
+			n := node(primary(5, 4, 1), delegated(second(1, 0, 16, 0)))
+			n.Floor, n.Budget = 20, 16
+			return n
+		}(), usual, "wish eni-0 +4"},
 		{"five wait, nothing free", with5(node(primary(5, 0, 5))), usual, "create #1 +5, create #2 +4"},
 		{"not heard of", func() Node { n := node(primary(0, 0, 0)); n.Grow = false; return n }(), usual, ""},
 		{"cordoned", func() Node { n := node(primary(0, 0, 0)); n.Warm = false; return n }(), usual, ""},
