@@ -85,7 +85,7 @@ func plain(types ...string) string {
 			keys = `,"backend":"nftables","capabilities":{"portMappings":true}`
 		}
 		if kind == "bridge" {
-			keys = `,"bridge":"br0","isDefaultGateway":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24"}]]}`
+			keys = `,"bridge":"br0","isDefaultGateway":true,"hairpinMode":true,"ipam":{"type":"host-local","ranges":[[{"subnet":"10.0.0.0/24"}]]}`
 		}
 		plugins = append(plugins, fmt.Sprintf(`{"type":%q%s}`, kind, keys))
 	}

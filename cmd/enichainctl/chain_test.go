@@ -114,7 +114,7 @@ stdin:7 stage 2 ptp: C103 takes no address from the stage before it; it calls it
 
 	d.stdin = `{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"eni-ipam"},{"type":"routed-veth"},{"type":"sbr"}]}`
 	if out, _, code := d.run("lint -"); code != exitOK || !strings.Contains(out,
-		"C202 (warning) its DEL fails") || !strings.HasSuffix(out, "0 errors, 1 warning\n") {
+		"C202 (warning) its DEL fails") || !strings.HasSuffix(out, "0 errors, 2 warnings\n") {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 	if _, _, code := d.run("lint --strict -"); code != exitWrong {
