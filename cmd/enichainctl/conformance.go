@@ -168,13 +168,11 @@ func (j *judging) options(binary string) (conformance.Options, error) {
 		more, err = conformance.LoadDeclared(j.declared)
 		o.Declared = append(o.Declared, more...)
 	}
-	for _, file := range []struct {
-		path string
-		into *map[string]any
-	}{{j.config, &o.Profile.Config}, {j.prev, &o.Profile.PrevResult}} {
-		if err == nil && file.path != "" {
-			err = readObject(file.path, file.into)
-		}
+	if err == nil && j.config != "" {
+		err = readObject(j.config, &o.Profile.Config)
+	}
+	if err == nil && j.prev != "" {
+		err = readObject(j.prev, &o.Profile.PrevResult)
 	}
 	if err != nil {
 		return o, blind(err, "docs/conformance.md shows the form of these files")

@@ -73,6 +73,32 @@ func TestConformanceOfNoPlugin(t *testing.T) {
 	}
 }
 
+func TestConformanceBadFiles(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{"unknown.yaml": "plugin: x\nnone: 1\n", "nameless.yaml": "kind: ipam\n", "kind.yaml": "plugin: x\nkind: main\n",
+		"world.yaml": "plugin: x\nworld: aws\n", "list.json": "[]", "declared.yaml": "[{plugin: x}]"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tt := range []struct{ flag, file, word string }{
+		{"--profile", "unknown.yaml", "field none not found"},
+		{"--profile", "nameless.yaml", "plugin: the plugin's type is missing"},
+		{"--profile", "kind.yaml", `got "main"`},
+		{"--profile", "world.yaml", `got "aws"`},
+		{"--profile", "absent.yaml", "cannot read the profile"},
+		{"--config", "list.json", "want one JSON object"},
+		{"--prev", "absent.json", "cannot read"},
+		{"--declared", "declared.yaml", "entry 1 needs plugin, id and reason"},
+	} {
+		need.NetAdmin(t)
+		_, errors, code := conform(t, "/bin/true", tt.flag, filepath.Join(dir, tt.file))
+		if code != exitBlind || !strings.Contains(errors, tt.word) {
+			t.Errorf("%s %s: exit code %d, %s, want %q", tt.flag, tt.file, code, errors, tt.word)
+		}
+	}
+}
+
 func TestConformanceForms(t *testing.T) {
 	out, _, _ := judged(t, "--only", "C27,C1", "--format", "json")
 	var v struct {

@@ -136,17 +136,10 @@ func gcEmptyList(t *trial) {
 
 func gcAfterKill(t *trial) {
 	t.at("1.1.0")
-	t.warm()
-	before := t.look()
-	for i, after := range killedAfter() {
-		if t.p.FreshOnly && i > 0 {
-			break
-		}
-		a := t.attach()
-		t.killedAdd(a, after)
+	t.rounds(func(a attachment, before picture) {
 		t.gone(a)
 		got := t.valid().run()
 		t.expect(!got.refused, "success of the GC after a killed ADD", "%s", got.says())
-	}
-	t.settled(before, "nothing left after killed ADDs and GCs that do not list them")
+		t.settled(before, "nothing left after a killed ADD and a GC that does not list it")
+	})
 }

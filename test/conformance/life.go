@@ -249,19 +249,28 @@ func killedAfter() []time.Duration {
 }
 
 func killed(t *trial) {
-	t.warm()
-	before := t.look()
-	for i, after := range killedAfter() {
-		if t.p.FreshOnly && i > 0 {
-			break
-		}
-		a := t.attach()
-		t.killedAdd(a, after)
+	t.rounds(func(a attachment, before picture) {
 		got := t.call("DEL", a).set("prevResult", nil).run()
 		t.expect(!got.refused, "success of the DEL after a killed ADD", "%s", got.says())
 		t.gone(a)
+		t.settled(before, "nothing left after the DEL of a killed ADD and the end of its container")
+	})
+}
+
+// rounds kills an ADD at each moment and cleans up. The script tells the last round alone.
+func (t *trial) rounds(clean func(a attachment, before picture)) {
+	t.warm()
+	before := t.look()
+	start := len(t.script)
+	for i, after := range killedAfter() {
+		if t.p.FreshOnly && i > 0 {
+			return
+		}
+		t.script = t.script[:start]
+		a := t.attach()
+		t.killedAdd(a, after)
+		clean(a, before)
 	}
-	t.settled(before, "nothing left after the DELs of killed ADDs and the end of their containers")
 }
 
 // killedAdd starts an ADD and kills it.
