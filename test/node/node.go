@@ -81,7 +81,8 @@ func Beside(ctx context.Context, o Options, f Further) (*Node, error) {
 		o.Addresses = 40
 	}
 	if o.ENIs < 1 || o.ENIs > 8 || o.Addresses < 1 || o.Addresses > 200 {
-		return nil, fmt.Errorf("cannot make a node with %d network interfaces of %d addresses: want 1 to 8, of 1 to 200", o.ENIs, o.Addresses)
+		return nil, fmt.Errorf("cannot make a node with %d network interfaces of %d addresses: want 1 to 8, of 1 to 200",
+			o.ENIs, o.Addresses)
 	}
 	vpc := "/run/netns/vpc"
 	if f.Name != "" {

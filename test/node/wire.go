@@ -73,7 +73,8 @@ func (n *Node) wire(ctx context.Context) error {
 		say(&beyond, "sysctl -qw net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0")
 	}
 	for i := range n.ENIs {
-		say(&here, "ip link add name eth%d address %s mtu 9001 type veth peer name far%d mtu 9001 netns %s\nip link set eth%d up", i, mac(i), i, filepath.Base(n.Host.Netns), i)
+		say(&here, "ip link add name eth%d address %s mtu 9001 type veth peer name far%d mtu 9001 netns %s\nip link set eth%d up",
+			i, mac(i), i, filepath.Base(n.Host.Netns), i)
 		say(&beyond, "ip link set far%d up", i)
 		n.neighbours(&beyond, i)
 		say(&filter, "iifname far%d ip saddr != %s drop", i, netip.PrefixFrom(at(i, 0), 24))
@@ -84,12 +85,14 @@ func (n *Node) wire(ctx context.Context) error {
 		say(&beyond, "ip address add %s/32 dev lo", p.Addr)
 	}
 	if n.IPv6 {
-		say(&here, "sysctl -qw net.ipv6.conf.default.accept_dad=%d\nip address add %s/128 dev eth0 nodad\nip -6 route add default via fe80::1 dev eth0", n.dad(), primary6(0))
+		say(&here, "sysctl -qw net.ipv6.conf.default.accept_dad=%d", n.dad())
+		say(&here, "ip address add %s/128 dev eth0 nodad\nip -6 route add default via fe80::1 dev eth0", primary6(0))
 		for _, p := range []Place{n.Host, n.Outside} {
 			say(&beyond, "ip address add %s/128 dev lo nodad", p.Addr6)
 		}
 	}
-	say(&beyond, "nft -f - <<'END'\ntable inet vpc {\nchain sources {\ntype filter hook prerouting priority raw\n%s}\n}\nEND", filter.String())
+	say(&beyond, "nft -f - <<'END'\ntable inet vpc {\nchain sources {\ntype filter hook prerouting priority raw\n%s}\n}\nEND",
+		filter.String())
 	if err := script(ctx, "", here.String()); err != nil {
 		return fmt.Errorf("cannot make the node's links: %w", err)
 	}

@@ -216,7 +216,8 @@ func (t *trial) hello(from node.Place, to, protocol string, at netip.AddrPort, w
 	defer cancel()
 	began := time.Now()
 	answer, err := t.node.Dial(ctx, from, protocol, at)
-	f := Flow{From: from.Name, To: to, Protocol: protocol, Address: at, Who: answer.Who, Saw: answer.Saw, Took: time.Since(began), Promised: want.promised}
+	f := Flow{From: from.Name, To: to, Protocol: protocol, Address: at, Who: answer.Who, Saw: answer.Saw,
+		Took: time.Since(began), Promised: want.promised}
 	if err != nil {
 		f.Err = err.Error()
 	}

@@ -28,7 +28,8 @@ func (t *trial) kills() error {
 			}
 			t.report.Kills = append(t.report.Kills, k)
 			if len(k.Left) > 0 {
-				t.report.broken("kill -9 of stage %d %s in its ADD, then %s: %s: %s", k.Stage, k.Type, k.Clean, leftOrGone(k.Left), firstOf(k.Left))
+				t.report.broken("kill -9 of stage %d %s in its ADD, then %s: %s: %s",
+					k.Stage, k.Type, k.Clean, leftOrGone(k.Left), firstOf(k.Left))
 				return nil // what follows would only find the same again
 			}
 		}

@@ -15,7 +15,8 @@ import (
 // read, what stays behind, and why the list does not work, if it does not.
 func (r *Report) Text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "network %s · CNI %s · %d calls and %d hellos in %.1f s\n\n", r.Name, r.Version, len(r.Steps), len(r.Flows), r.Took.Seconds())
+	fmt.Fprintf(&b, "network %s · CNI %s · %d calls and %d hellos in %.1f s\n\n",
+		r.Name, r.Version, len(r.Steps), len(r.Flows), r.Took.Seconds())
 	r.table(&b)
 	r.sums(&b)
 	r.effects(&b)
