@@ -1,6 +1,8 @@
 package chain
 
 import (
+	"context"
+	"encoding/json"
 	"flag"
 	"os"
 	"path/filepath"
@@ -93,6 +95,15 @@ func TestLists(t *testing.T) {
 	}
 }
 
+// painted says what stages put into the kernel in this test's own words: theirs may change without a change here.
+type painted struct{ declared }
+
+func (p painted) Of(ctx context.Context, pluginType string, config json.RawMessage) Known {
+	k := p.declared.Of(ctx, pluginType, config)
+	k.Kernel = map[string][]string{"eni-ipam": {"nothing"}, "routed-veth": {"veth", "rules"}, "snat": {"nft inet enichain-snat"}, "ptp": {"veth"}}[pluginType]
+	return k
+}
+
 func TestExplain(t *testing.T) {
 	for name, path := range map[string]string{
 		"flagship": "../conflists/05-enichain.conflist", "ptp": "../conflists/ptp.conflist", "nerdctl": "testdata/lists/good/nerdctl.conflist",
@@ -104,7 +115,7 @@ func TestExplain(t *testing.T) {
 			if l == nil {
 				t.Fatal(problems)
 			}
-			golden(t, "explain-"+name+".txt", Explain(t.Context(), l, declared{}).Text())
+			golden(t, "explain-"+name+".txt", Explain(t.Context(), l, painted{}).Text())
 		})
 	}
 }
@@ -122,7 +133,7 @@ func TestDiff(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			a, _ := Parse("a.conflist", []byte(c.a))
 			b, _ := Parse("b.conflist", []byte(c.b))
-			golden(t, "diff-"+c.name+".txt", Diff(t.Context(), a, b, declared{}).Text())
+			golden(t, "diff-"+c.name+".txt", Diff(t.Context(), a, b, painted{}).Text())
 		})
 	}
 }
