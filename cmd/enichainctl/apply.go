@@ -236,7 +236,7 @@ func (x *applying) tell(d applied) error {
 	if d.Shadowed != "" {
 		x.printf("WARNING  %s sorts before it: runtimes that take the first list make pods by that one\n", d.Shadowed)
 	}
-	x.printf("running  %s keep what they were born with\n", plural(d.Pods, "pod"))
+	x.printf("running  %s, each with what it was born with\n", plural(d.Pods, "pod"))
 	for _, s := range d.Leaving {
 		switch {
 		case d.Took:
@@ -244,7 +244,7 @@ func (x *applying) tell(d applied) error {
 		case x.now:
 			x.printf("would    take %s from %s: %s\n", s.Type, plural(len(s.Pods), "pod"), s.Breaks)
 		default:
-			x.printf("departed %s: enichaind cleans up after %s as they end\n", s.Type, plural(len(s.Pods), "pod"))
+			x.printf("departed %s (%s): enichaind cleans up as pods end\n", s.Type, plural(len(s.Pods), "pod"))
 		}
 	}
 	if silent := x.heartbeat(); silent != "" && len(d.Leaving) > 0 && !x.now {

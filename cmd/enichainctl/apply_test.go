@@ -106,21 +106,21 @@ func TestApplyTells(t *testing.T) {
 	}{
 		{"the first list, dry", 0, []string{"chain", "apply", "--dry-run", first}, `
 list     generation 1 of enichain would stand in NODE/net.d/05-enichain.conflist
-running  0 pods keep what they were born with`},
+running  0 pods, each with what it was born with`},
 		{"the first list", 0, []string{"chain", "apply", first}, `
 list     generation 1 of enichain stands in NODE/net.d/05-enichain.conflist
-running  0 pods keep what they were born with`},
+running  0 pods, each with what it was born with`},
 		{"once more", 0, []string{"chain", "apply", first}, `
 list     generation 1 of enichain stands already in NODE/net.d/05-enichain.conflist
-running  2 pods keep what they were born with`},
+running  2 pods, each with what it was born with`},
 		{"the second, dry, at once", 0, []string{"chain", "apply", "--dry-run", "--now", second}, `
 list     generation 2 of enichain would stand in NODE/net.d/05-enichain.conflist, after generation 1
-running  2 pods keep what they were born with
+running  2 pods, each with what it was born with
 would    take portmap from 2 pods: connections to their host ports break, and new ones are refused`},
 		{"the second", 0, []string{"chain", "apply", second}, `
 list     generation 2 of enichain stands in NODE/net.d/05-enichain.conflist, after generation 1
-running  2 pods keep what they were born with
-departed portmap: enichaind cleans up after 2 pods as they end
+running  2 pods, each with what it was born with
+departed portmap (2 pods): enichaind cleans up as pods end
 WARNING  enichaind never ran on this node: nobody cleans up until it does`},
 		{"a wire cannot be taken", 1, []string{"chain", "apply", "--now", n.put("other.conflist", plain("ptp"))}, ""},
 		{"no list", 1, []string{"chain", "apply", n.put("broken.conflist", `{"name":`)}, ""},
@@ -152,7 +152,7 @@ enichainctl: cannot read the list: open NODE/none: no such file or directory`},
 	if d := cmp.Diff(want, rows); d != "" {
 		t.Errorf("generations (-want +got)\n%s", d)
 	}
-	const line = "chain   05-enichain.conflist  generation 2 (1 pod), generation 1 (2 pods, portmap still installed for them)\n"
+	const line = "chain   05-enichain.conflist  generation 2 (1 pod), generation 1 (2 pods, portmap still installed)\n"
 	if got := n.says(1, "status"); !strings.Contains(got, line) {
 		t.Errorf("status lacks %q:\n%s", line, got)
 	}

@@ -87,7 +87,7 @@ func generationFaults(views []generation.View) (faults []string) {
 	return faults
 }
 
-// generationsLine is a network's part of one line: "generation 3 (7 pods), generation 2 (3 pods, their portmap still installed)".
+// generationsLine is a network's part of one line: "generation 3 (7 pods), generation 2 (3 pods, portmap still installed)".
 func generationsLine(v generation.View) string {
 	var parts []string
 	for _, g := range v.Generations {
@@ -99,7 +99,7 @@ func generationsLine(v generation.View) string {
 			part = fmt.Sprintf("a list of somebody else's (%s", plural(g.Pods, "pod"))
 		}
 		if len(g.Departed) > 0 {
-			part += ", " + strings.Join(g.Departed, " and ") + " still installed for them"
+			part += ", " + strings.Join(g.Departed, " and ") + " still installed"
 		}
 		parts = append(parts, part+")")
 	}

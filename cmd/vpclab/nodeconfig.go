@@ -102,7 +102,7 @@ func (h *holder) nodeConfig(n *labNode) section {
 		c["roles"] = []string{"agent", "reconciler", "bus"}
 	}
 	if n.role != roleControl {
-		c["cni"] = section{"confDir": confDir, "conflist": conflistFile}
+		c["cni"] = section{"confDir": confDir, "conflist": conflistFile, "binDir": binDir()}
 	}
 	if n.role == roleControl || hub == nil {
 		c["pools"] = []any{section{
