@@ -165,13 +165,17 @@ func read(r *stages.Request, result *stages.Result) (given, error) {
 	return g, nil
 }
 
-// finish is the result as the next stage gets it: the network interface's entry is gone, host's end and pod's end
-// stand last, the pod's addresses are what they are in the pod.
+// loopback is the container's own; what upstream's plugin of that name says of it would be every pod's address to
+// those that read the result: CRI-O reports it, and firewall opens it.
+const loopback = "lo"
+
+// finish is the result as the next stage gets it: the network interface's entry is gone, and lo with its addresses;
+// host's end and pod's end stand last, the pod's addresses are what they are in the pod.
 func (g given) finish(host, pod *types100.Interface) *stages.Result {
 	out := &stages.Result{CNIVersion: g.result.CNIVersion, DNS: g.result.DNS}
 	place := make([]int, len(g.result.Interfaces))
 	for i, at := range g.result.Interfaces {
-		if at.Sandbox == "" && g.eni != nil && at.Name == g.eni.name {
+		if at.Sandbox == "" && g.eni != nil && at.Name == g.eni.name || at.Sandbox != "" && at.Name == loopback {
 			continue
 		}
 		place[i] = len(out.Interfaces)
@@ -182,6 +186,9 @@ func (g given) finish(host, pod *types100.Interface) *stages.Result {
 	for i, ip := range g.result.IPs {
 		k := *ip
 		at := -1
+		if ip.Address.IP.IsLoopback() {
+			continue
+		}
 		for j, p := range g.own {
 			if p == i {
 				at = j

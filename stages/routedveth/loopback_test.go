@@ -15,7 +15,7 @@ import (
 const lo = `"interfaces":[{"name":"lo","mac":"00:00:00:00:00:00","sandbox":"/x"}],"ips":[{"address":"127.0.0.1/8","interface":0},` +
 	`{"address":"::1/128","interface":0}]`
 
-// TestBehindLoopback: what belongs to lo is no address to wire, and stays in the result.
+// TestBehindLoopback: what belongs to lo is no address to wire, and nobody's business behind it.
 func TestBehindLoopback(t *testing.T) {
 	n := newNode(t)
 	n.prepare(routedveth.ENI{N: 0, MAC: mac0})
@@ -29,8 +29,10 @@ func TestBehindLoopback(t *testing.T) {
 	r.Path, r.Environ = []string{dir}, os.Environ()
 	added := n.add(r)
 	text, _ := json.Marshal(added.IPs)
-	same(t, "addresses", `[{"interface":2,"address":"192.168.100.9/32","gateway":"169.254.1.1"},`+
-		`{"interface":0,"address":"127.0.0.1/8"},{"interface":0,"address":"::1/128"}]`, string(text))
+	same(t, "addresses", `[{"interface":1,"address":"192.168.100.9/32","gateway":"169.254.1.1"}]`, string(text))
+	if len(added.Interfaces) != 2 || added.Interfaces[1].Name != "eth0" {
+		t.Errorf("interfaces %v", added.Interfaces)
+	}
 	if err := n.check(r, added); err != nil {
 		t.Error(err)
 	}
