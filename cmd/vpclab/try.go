@@ -98,11 +98,17 @@ func tryList(c *cobra.Command, o *options, f tryFlags, file string) error {
 	return nil
 }
 
-// said are problems, one a line.
+// said are problems: where and what, why, and what to do.
 func said(problems []chain.Problem) string {
 	var lines []string
 	for _, p := range problems {
 		lines = append(lines, fmt.Sprintf("%s: %s", p.Severity, p))
+		if p.Why != "" {
+			lines = append(lines, "       "+p.Why)
+		}
+		for _, f := range p.Fixes {
+			lines = append(lines, "  fix  "+f)
+		}
 	}
 	return strings.Join(lines, "\n")
 }
@@ -124,6 +130,11 @@ func (f tryFlags) options() (try.Options, error) {
 		full, err := filepath.Abs(dir)
 		if err != nil {
 			return o, err
+		}
+		for _, covered := range node.Covered() {
+			if strings.HasPrefix(full+"/", covered+"/") {
+				return o, fmt.Errorf("the plugins in %s: the throw-away node has a %s of its own; copy them elsewhere", full, covered)
+			}
 		}
 		o.Path = append(o.Path, full)
 	}

@@ -63,7 +63,7 @@ func New(ctx context.Context, o Options) (*Node, error) {
 
 // OwnFolders gives this process empty folders of its own at /run, /var/lib and /etc/cni. New does it by itself.
 func OwnFolders() error {
-	for _, dir := range own() {
+	for _, dir := range Covered() {
 		if err := unix.Mount("node", dir, "tmpfs", 0, "mode=755"); err != nil {
 			return fmt.Errorf("cannot mount a %s of the node's own: %w", dir, err)
 		}
@@ -100,8 +100,9 @@ func Beside(ctx context.Context, o Options, f Further) (*Node, error) {
 	return n, n.build(ctx)
 }
 
-// own are the folders that must be the node's own. /etc/cni is made by nobody here: it may not exist.
-func own() []string {
+// Covered are the folders that a node has of its own: what the machine has there cannot be seen. /etc/cni is made by
+// nobody here: it may not exist.
+func Covered() []string {
 	dirs := []string{"/run", "/var/lib"}
 	if _, err := os.Stat("/etc/cni"); err == nil {
 		dirs = append(dirs, "/etc/cni")
@@ -130,7 +131,7 @@ func (n *Node) Reset(ctx context.Context) error {
 	}
 	_ = unix.Unmount(n.Host.Netns, unix.MNT_DETACH) // its links go at once with the node's ends
 	errs = append(errs, script(ctx, "", clear))
-	for _, dir := range own() {
+	for _, dir := range Covered() {
 		entries, err := os.ReadDir(dir)
 		errs = append(errs, err)
 		for _, e := range entries {

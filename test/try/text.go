@@ -83,11 +83,18 @@ func milliseconds(d time.Duration) string { return fmt.Sprintf("%.1f ms", float6
 // took is the median time of a stage's verb; 0 if it was not asked. A pod to warm up pays for what is made once, and a
 // killed stage says nothing.
 func (r *Report) took(verb string, stage int) time.Duration {
-	var all []time.Duration
+	var all, cold []time.Duration
 	for _, s := range r.Steps {
-		if s.Verb == verb && s.Stage == stage && s.Pod != warmUpPod {
+		switch {
+		case s.Verb != verb || s.Stage != stage:
+		case s.Pod == warmUpPod:
+			cold = append(cold, s.Took)
+		default:
 			all = append(all, s.Took)
 		}
+	}
+	if len(all) == 0 {
+		all = cold // it came no further
 	}
 	if len(all) == 0 {
 		return 0
