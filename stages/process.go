@@ -159,9 +159,6 @@ func (c *call) prepare() *Error {
 	request.delegates = declared.Delegates != contract.NoDelegate
 	request.stderr = c.Stderr
 	c.request = request
-	if fault == nil {
-		fault = c.inPlace(declared)
-	}
 	if fault != nil {
 		return fault
 	}
@@ -169,6 +166,9 @@ func (c *call) prepare() *Error {
 		return fault
 	} else if note != "" {
 		notes = append(notes, note)
+	}
+	if fault := c.inPlace(declared); fault != nil {
+		return fault
 	}
 	for _, note := range notes {
 		fmt.Fprintf(c.Stderr, "%s: %s: %s\n", c.name, command, note)

@@ -65,8 +65,8 @@ func TestBadInput(t *testing.T) {
 		{"F4", "index below", notDEL, "", object{"prevResult": object{"ips": []object{{"address": "10.0.0.1/32", "interface": -1}}}}, nil, 6, nil},
 		{"M2", "null in a list", notDEL, "", object{"prevResult": object{"ips": []any{nil}}}, nil, 6, nil},
 		{"M2", "no address", notDEL, "", object{"prevResult": object{"ips": []object{{"address": "300.0.0.1/32"}}}}, nil, 6, nil},
-		{"C15", "unknown key", []string{"ADD", "CHECK", "STATUS"}, "", object{"excludeCIDR": 1}, nil, 7, []string{"excludeCIDR"}},
-		{"C15", "long unknown key", []string{"ADD"}, "", object{strings.Repeat("k", 400): 1, "zzz": 2}, nil, 7, []string{"kkk…: unknown", "zzz"}},
+		{"C15", "unknown key", []string{"ADD", "CHECK", "STATUS"}, "", object{"excludeCIDR": 1, "prevResult": object{}}, nil, 7, []string{"excludeCIDR"}},
+		{"C15", "long unknown key", []string{"ADD"}, "", object{strings.Repeat("k", 400): 1, "zzz": 2, "prevResult": object{}}, nil, 7, []string{"kkk…: unknown", "zzz"}},
 		{"I9", "lists that differ", []string{"GC"}, "", object{"cni.dev/valid-attachments": []any{}, "cni.dev/attachments": []object{{"containerID": "a", "ifname": "eth0"}}}, nil, 7, nil},
 		{"I8", "list of strings", []string{"GC"}, "", object{"cni.dev/valid-attachments": []string{"a"}}, nil, 7, nil},
 		{"I8", "list with a hole", []string{"GC"}, "", object{"cni.dev/valid-attachments": []object{{"containerID": "a"}}}, nil, 7, []string{"ifname"}},
@@ -101,15 +101,15 @@ func TestVersion(t *testing.T) { // C7 C8 C9
 	begin(t)
 	dummies := map[string]string{"CNI_PATH": "dummy", "CNI_NETNS": "dummy", "CNI_IFNAME": "dummy", "CNI_CONTAINERID": "-"}
 	for _, stage := range stages {
-		for _, in := range []string{`{"cniVersion":"9.9.9"}`, "", "no JSON"} {
+		for in, want := range map[string]string{`{"cniVersion":"9.9.9"}`: "9.9.9", `{"cniVersion":"0.4.0"}`: "0.4.0", "": "1.1.0", "no JSON": "1.1.0"} {
 			a := call{stage: stage, verb: "VERSION", stdin: in + " ", env: dummies}.ok(t)
 			for _, v := range versions {
 				if got := fmt.Sprint(a.result["supportedVersions"]); !slices.Contains(strings.Fields(strings.Trim(got, "[]")), v) {
 					t.Errorf("%s does not speak %s: %s", stage, v, got)
 				}
 			}
-			if a.result["cniVersion"] != "1.1.0" {
-				t.Errorf("%s answers cniVersion %v", stage, a.result["cniVersion"])
+			if a.result["cniVersion"] != want {
+				t.Errorf("%s answers %q with cniVersion %v", stage, in, a.result["cniVersion"])
 			}
 		}
 		if a := (call{stage: stage, stdin: " ", env: map[string]string{"CNI_COMMAND": "-"}}).run(t); a.exit != 0 || a.stdout != "" || a.stderr == "" { // C12
