@@ -91,6 +91,9 @@ func givesWanted(t *trial) {
 
 func routesHaveGateway(t *trial) {
 	result := t.added(t.attach())
+	if len(list(result, "ips")) == 0 {
+		t.skip("the result has no address")
+	}
 	for i, route := range list(result, "routes") {
 		dst, err := netip.ParsePrefix(text(route, "dst"))
 		t.expect(err == nil, fmt.Sprintf("routes[%d].dst in CIDR notation", i), "%v", route["dst"])
