@@ -116,7 +116,7 @@ func (m *machine) ctl(args ...string) (string, error) {
 // start runs enichaind. It has no metadata service, no EC2 and no hub: who it is, the pool file of this boot tells.
 func (m *machine) start() {
 	m.Helper()
-	config := fmt.Sprintf("roles: [agent, bus]\ncni: { confDir: %s, binDir: %s, grace: %s }\nlog: { level: debug, format: text }\n", confDir, m.bin, grace)
+	config := fmt.Sprintf("roles: [agent, bus]\ncni: { confDir: %s, binDir: %s, grace: %s }\nkernel: { names: false }\nlog: { level: debug, format: text }\n", confDir, m.bin, grace)
 	if err := os.WriteFile("/run/enichaind.yaml", []byte(config), 0o644); err != nil {
 		m.Fatal(err)
 	}
