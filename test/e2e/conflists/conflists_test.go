@@ -27,17 +27,21 @@ type expected struct {
 	outside string // as whom the outside sees the first pod
 	inside  string // as whom a host of the VPC sees it
 	port    bool   // the host port leads to it
+	dual    bool   // pods have IPv6 addresses beside
 }
 
 const nodeAddress = "10.110.10.5"
 
 var lists = map[string]expected{
-	"05-enichain.conflist":      {"enichain", nodeAddress, "pod", true},
-	"minimal.conflist":          {"minimal", "pod", "pod", false},
-	"external-snat.conflist":    {"external-snat", "pod", "pod", true},
-	"upstream-portmap.conflist": {"upstream-portmap", nodeAddress, "pod", true},
-	"laptop.conflist":           {"laptop", nodeAddress, nodeAddress, true}, // its inside is the pods' own network alone
-	"ptp.conflist":              {"ptp", nodeAddress, "pod", true},
+	"05-enichain.conflist":      {"enichain", nodeAddress, "pod", true, false},
+	"minimal.conflist":          {"minimal", "pod", "pod", false, false},
+	"external-snat.conflist":    {"external-snat", "pod", "pod", true, false},
+	"upstream-portmap.conflist": {"upstream-portmap", nodeAddress, "pod", true, false},
+	"laptop.conflist":           {"laptop", nodeAddress, nodeAddress, true, false}, // its inside is the pods' own network alone
+	"ptp.conflist":              {"ptp", nodeAddress, "pod", true, false},
+	"bridge.conflist":           {"mynet", nodeAddress, "pod", true, false},
+	"limits.conflist":           {"limits", nodeAddress, "pod", true, false},
+	"dual-stack.conflist":       {"dual-stack", nodeAddress, "pod", true, true},
 }
 
 func TestEveryListIsExpected(t *testing.T) {
@@ -86,7 +90,7 @@ func TestLists(t *testing.T) {
 		t.Fatalf("%v: the lists run the built binaries: make build", err)
 	}
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	n, err := node.New(t.Context(), node.Options{})
+	n, err := node.New(t.Context(), node.Options{IPv6: true, NoDAD: true, Prefix: true})
 	if err != nil {
 		t.Fatal(err)
 	}

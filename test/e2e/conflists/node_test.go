@@ -67,14 +67,17 @@ func (m *machine) ask(from node.Place, at string, heard bool) string {
 	return a.Who + " sees " + a.Saw.String()
 }
 
-// address is the pod's, out of what cnitool printed.
-func (m *machine) address(result string) string {
+// addresses are the pod's, out of what cnitool printed; six is "" for a pod with IPv4 alone.
+func (m *machine) addresses(result string) (four, six string) {
 	m.Helper()
 	var r struct {
 		IPs []struct{ Address netip.Prefix }
 	}
-	if err := json.Unmarshal([]byte(result), &r); err != nil || len(r.IPs) != 1 {
+	if err := json.Unmarshal([]byte(result), &r); err != nil || len(r.IPs) == 0 || len(r.IPs) > 2 {
 		m.Fatalf("cannot read the result %s: %v", result, err)
 	}
-	return r.IPs[0].Address.Addr().String()
+	if len(r.IPs) == 2 {
+		six = r.IPs[1].Address.Addr().String()
+	}
+	return r.IPs[0].Address.Addr().String(), six
 }

@@ -31,8 +31,8 @@ func (m *machine) try(file string, e expected) {
 	}
 	p1, p2 := m.pod("p1"), m.pod("p2")
 	m.cni("status", e.network, "p1")
-	one := m.address(m.cni("add", e.network, "p1", ports))
-	two := m.address(m.cni("add", e.network, "p2"))
+	one, one6 := m.addresses(m.cni("add", e.network, "p1", ports))
+	two, two6 := m.addresses(m.cni("add", e.network, "p2"))
 	m.cni("check", e.network, "p1", ports)
 	m.cni("check", e.network, "p2")
 	host, outside := m.node.Host, m.node.Outside
@@ -56,6 +56,9 @@ func (m *machine) try(file string, e expected) {
 	} else {
 		m.expect(outside, nodeAddress+":8080", "nothing", "")
 	}
+	if e.dual {
+		m.dual(p1, p2, one6, two6)
+	}
 	for range 2 {
 		m.cni("del", e.network, "p1", ports)
 		m.cni("del", e.network, "p2")
@@ -69,6 +72,20 @@ func (m *machine) try(file string, e expected) {
 	}
 	m.expect(outside, nodeAddress+":8080", "nothing", "")
 	m.collect(e.network)
+}
+
+// dual asks by IPv6, too: the pods have addresses of the VPC, and nothing translates them on their way.
+func (m *machine) dual(p1, p2 node.Place, one, two string) {
+	m.Helper()
+	host, outside := m.node.Host, m.node.Outside
+	m.serve(host, "["+host.Addr6.String()+"]:80")
+	m.serve(p1, "["+one+"]:80")
+	m.serve(p2, "["+two+"]:80")
+	m.expect(host, "["+one+"]:80", "p1 sees "+host.Addr6.String(), "")
+	m.expect(p1, "["+host.Addr6.String()+"]:80", "vpc-host sees pod", one)
+	m.expect(p1, "["+two+"]:80", "p2 sees pod", one)
+	m.expect(p2, "["+one+"]:80", "p1 sees pod", two)
+	m.expect(outside, "[2001:db8:110:a::5]:8080", "p1 sees "+outside.Addr6.String(), "")
 }
 
 // collect sends what the agent sends when a stage has left the list: a GC with nobody left. The tables go with it.
