@@ -206,7 +206,7 @@ func breaks(k chain.Known) (what string, wire bool) {
 func (x *applying) take(ctx context.Context, leavers []generation.Leaver) error {
 	var errs []error
 	for _, v := range leavers {
-		errs = append(errs, x.store.Take(ctx, generation.Plugins{Path: filepath.SplitList(x.cniPath), Contracts: x.contracts()}, v))
+		errs = append(errs, x.store.Take(ctx, generation.Plugins{Path: x.path(), Contracts: x.contracts()}, v))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return &failure{code: exitWrong, err: err, do: "the list is installed; try again, or let the pods end: enichaind cleans up after them"}

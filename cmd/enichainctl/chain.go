@@ -1,8 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -13,8 +13,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enichain/enichain/chain"
+	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/chain/generation"
 	"github.com/enichain/enichain/chain/known"
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/eniipam"
+	"github.com/enichain/enichain/stages/portmapcompat"
+	"github.com/enichain/enichain/stages/routedveth"
+	"github.com/enichain/enichain/stages/snat"
 )
 
 func (a *app) chainCommand() *cobra.Command {
@@ -37,8 +43,8 @@ type chains struct {
 
 func (a *app) chainFlags(c *cobra.Command) *chains {
 	x := &chains{app: a}
-	c.Flags().StringVar(&x.cniPath, "cni-path", cmp.Or(a.getenv("CNI_PATH"), generation.DefaultBinDir),
-		"where the stages are installed; folders separated by ':' (environment: CNI_PATH)")
+	c.Flags().StringVar(&x.cniPath, "cni-path", a.getenv("CNI_PATH"), "where the stages are installed; folders separated by ':' "+
+		"(environment: CNI_PATH; else where enichainctl lies, if stages lie there too, else "+generation.DefaultBinDir+")")
 	return x
 }
 
@@ -46,8 +52,41 @@ func (x *chains) runtimeFlag(c *cobra.Command) {
 	c.Flags().StringVar(&x.runtime, "runtime", "", "judge for one runtime: "+strings.Join(chain.Runtimes(), ", "))
 }
 
-func (x *chains) contracts() chain.Contracts {
-	return chain.Installed(filepath.SplitList(x.cniPath), known.Of)
+func (x *chains) contracts() chain.Contracts { return chain.Installed(x.path(), builtIn) }
+
+// path is where plugins are looked for. None where no plugin can be expected, as in a job that only judges lists: then
+// what is built in is all there is, and nothing is missing.
+func (x *chains) path() []string {
+	if x.cniPath != "" {
+		return filepath.SplitList(x.cniPath)
+	}
+	var beside string
+	if self, err := os.Executable(); err == nil {
+		beside = filepath.Dir(self)
+	}
+	for _, dir := range []string{beside, generation.DefaultBinDir} {
+		for name := range ours() {
+			if _, err := os.Stat(filepath.Join(dir, name)); err == nil {
+				return []string{dir}
+			}
+		}
+	}
+	return nil
+}
+
+// ours are the stages of this release: they need not be installed to be known.
+func ours() map[string]stages.Stage {
+	return map[string]stages.Stage{
+		"eni-ipam": eniipam.Stage{}, "routed-veth": routedveth.New(), "snat": snat.New(), "portmap-compat": portmapcompat.New(),
+	}
+}
+
+// builtIn is what is known without asking a binary.
+func builtIn(pluginType string, config json.RawMessage) (contract.Contract, []string, bool) {
+	if s, ok := ours()[pluginType]; ok {
+		return s.Contract(), stages.Versions(), true
+	}
+	return known.Of(pluginType, config)
 }
 
 func (x *chains) options() (chain.Options, error) {

@@ -57,7 +57,11 @@ func (x *chains) lint(ctx context.Context, paths []string, strict bool) error {
 		err = x.json(linted{Problems: problems, Errors: n, Warnings: len(problems) - n})
 	} else {
 		x.app.problems(x.out, problems)
-		x.printf("%s\n", tally(problems))
+		asked := ""
+		if len(x.path()) == 0 {
+			asked = " (no plugins here: judged by what enichainctl knows of them)"
+		}
+		x.printf("%s%s\n", tally(problems), asked)
 	}
 	if err == nil && chain.Errors(problems, strict) > 0 {
 		return errWrong
