@@ -33,6 +33,10 @@ type Known struct {
 // Foreign says that nothing is known of what the stage needs and adds.
 func (k Known) Foreign() bool { return k.From != FromInstalled && k.From != FromBuiltIn }
 
+// told says that the contract is the stage's own declaration, by its binary or built in: its keys are all there are. What
+// enichain knows of other people's plugins has no v.
+func (k Known) told() bool { return k.V == contract.V }
+
 // Contracts tells what a stage needs and adds.
 type Contracts interface {
 	// Of is asked with the stage's configuration, or, for a delegate, with its "ipam" object.

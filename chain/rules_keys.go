@@ -111,9 +111,9 @@ func ruleKeys(j *judge, s *step) {
 	ipam, ok := s.at.member("ipam")
 	switch {
 	case !ok || len(ipam.value.members) == 0:
-	case s.delegate != nil && s.delegate.From == FromInstalled:
+	case s.delegate != nil && s.delegate.told():
 		j.keys(s, ipam.value, keyed{known: *s.delegate, plugin: s.Delegate(), inside: true}, []string{"ipam"})
-	case s.known.From == FromInstalled && s.known.Delegates == contract.NoDelegate && s.known.Keys["ipam"] != "":
+	case s.known.told() && s.known.Delegates == contract.NoDelegate && s.known.Keys["ipam"] != "":
 		own.inside = true
 		j.keys(s, ipam.value, own, []string{"ipam"})
 	}
@@ -129,7 +129,7 @@ type keyed struct {
 // find is what the contract says of a key. Go's own decoder, which upstream's plugins use, does not tell letter cases
 // apart; enichain's does.
 func (k keyed) find(key string) (words string, ok bool) {
-	if k.known.From == FromInstalled {
+	if k.known.told() {
 		words, ok = k.known.Keys[key]
 		return words, ok
 	}
@@ -161,7 +161,7 @@ func (j *judge) keys(s *step, object *value, k keyed, path []string) {
 			j.unknownKey(s, at, m.key, k)
 			continue
 		}
-		if k.known.From != FromInstalled && string(raw) == `""` {
+		if !k.known.told() && string(raw) == `""` {
 			continue // Go's decoders leave the default
 		}
 		if kind := readKind(words); !kind.takes(raw) {
@@ -178,7 +178,7 @@ func (j *judge) unknownKey(s *step, at, key string, k keyed) {
 	near := nearest(key, append(candidates, "capabilities", "runtimeConfig", "args"))
 	p := Problem{Code: "C106", Severity: Error, Text: k.plugin + " knows no such key",
 		Why: "it refuses the list, and no pod starts"}
-	if k.known.From != FromInstalled {
+	if !k.known.told() {
 		if near == "" && !complete(k.plugin) {
 			return
 		}

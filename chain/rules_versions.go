@@ -75,7 +75,7 @@ func (j *judge) expectations(v string) {
 		}
 	}
 	for _, s := range j.steps {
-		if s.known.From == FromInstalled && len(s.known.Verbs) == 0 {
+		if s.known.told() && len(s.known.Verbs) == 0 {
 			j.list("cniVersion", Problem{Code: "C105", Severity: Warning,
 				Text: s.Type + " has CHECK, GC and STATUS, and " + cmp.Or(v, "0.1.0") + " has none of them",
 				Why:  "nothing is checked, and DEL is told no prevResult", Fixes: []string{versionLines}})

@@ -14,14 +14,13 @@ import (
 
 // Of is the contract of a plugin under a configuration, and the CNI versions it speaks, oldest first. A configuration
 // that is no JSON object is read as an empty one. ok is false for a type that nobody here knows; no answer is the same
-// as that of a type spelled otherwise, for a type is a file's name.
+// as that of a type spelled otherwise, for a type is a file's name. The contract's V is 0: no stage declared it.
 func Of(pluginType string, config json.RawMessage) (c contract.Contract, versions []string, ok bool) {
 	p, ok := plugins()[pluginType]
 	if !ok {
 		return contract.Contract{}, nil, false
 	}
 	c = p.declare(read(config))
-	c.V = contract.V
 	return c, since(p.since), true
 }
 

@@ -165,10 +165,11 @@ func declaration() contract.Contract {
 	return contract.Contract{
 		V:            contract.V,
 		Previous:     contract.Needs,
-		Requires:     []contract.Fact{contract.IPs, contract.SandboxInterface},
+		Requires:     []contract.Fact{contract.IPs, contract.SandboxInterface, contract.Routed},
 		Adds:         []contract.Fact{contract.HostPorts},
 		Exclusive:    []contract.Fact{contract.HostPorts},
 		Capabilities: []string{capability},
 		Keys:         keys(),
+		Kernel:       []string{"nft inet enichain-portmap-compat, or iptables nat CNI-HOSTPORT-… and CNI-DN-…", "route_localnet"},
 	}
 }
