@@ -4,7 +4,7 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 OURS := -trimpath -ldflags '-s -w -X github.com/enichain/enichain/stages.Release=$(VERSION)'
 
 .DEFAULT_GOAL := help
-.PHONY: help packages build demo test e2e e2e-containerd bench lint clean
+.PHONY: help packages build demo test e2e e2e-containerd conformance bench lint clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ e2e: packages build ## only the end-to-end tests
 
 e2e-containerd: packages build ## pods by a real containerd, Debian's and 2.x, in a node of a lab (root)
 	@go run ./test/run test ./test/e2e/containerd
+
+conformance: build ## our stages and the reference plugins against the CNI specification; writes docs/conformance.md
+	@go run ./test/conformance/page
 
 bench: packages build ## what a pod costs, as ratios against upstream's plugins in one interleaved run
 	@go run ./test/bench
