@@ -46,7 +46,9 @@ func libcnis(path string) (seen, error) {
 	var err error
 	if ext := filepath.Ext(path); ext == ".conf" || ext == ".json" {
 		var one *libcni.NetworkConfig
+		//lint:ignore SA1019 containerd calls it
 		if one, err = libcni.ConfFromFile(path); err == nil {
+			//lint:ignore SA1019 containerd calls it
 			l, err = libcni.ConfListFromConf(one)
 		}
 	} else {

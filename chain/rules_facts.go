@@ -45,6 +45,9 @@ func (j *judge) twice(s *step) bool {
 		p := Problem{Code: "C102", Severity: Error, Text: fmt.Sprintf("adds %s, and %s has added that already", f,
 			other.name()), Why: twiceWhy(f)}
 		key := ""
+		if f == contract.Masquerade || f == contract.HostPorts {
+			p.Severity = Warning // packets find their way all the same, by one of the two
+		}
 		switch {
 		case f == contract.IPs && s.delegate != nil:
 			key = "ipam"

@@ -27,9 +27,9 @@ func TestRules(t *testing.T) {
 		{name: "with one", list: of(bridge, `{"type":"firewall","ingressPolicy":"same-bridge"}`)},
 		{name: "bandwidth without a host end", list: of(`{"type":"macvlan",`+inHere+`}`, `{"type":"bandwidth","capabilities":{"bandwidth":true}}`), want: []string{"2 C101 error"}},
 		{name: "tuning first", list: of(`{"type":"tuning","mtu":1400}`), want: []string{"1 C101 error"}},
-		{name: "two that masquerade", list: of(`{"type":"ptp","ipMasq":true,`+inHere+`}`, inside), want: []string{"2 C102 error"}},
-		{name: "and the other way", list: of(`{"type":"routed-veth",`+inHere+`}`, inside, snatStage), want: []string{"3 C102 error", "3 C111 error inside"}},
-		{name: "two for host ports", list: of(eniIPAM, routedVeth, compat, portmap), want: []string{"4 C102 error"}},
+		{name: "two that masquerade", list: of(`{"type":"ptp","ipMasq":true,`+inHere+`}`, inside), want: []string{"2 C102 warning"}},
+		{name: "and the other way", list: of(`{"type":"routed-veth",`+inHere+`}`, inside, snatStage), want: []string{"3 C102 warning", "3 C111 error inside"}},
+		{name: "two for host ports", list: of(eniIPAM, routedVeth, compat, portmap), want: []string{"4 C102 warning"}},
 		{name: "nothing lost", list: of(`{"type":"debug"}`, ptp)},
 
 		{name: "portMappings off", list: of(eniIPAM, routedVeth, `{"type":"portmap-compat"}`), want: []string{"3 C104 error capabilities"}},

@@ -170,6 +170,6 @@ func declaration() contract.Contract {
 		Exclusive:    []contract.Fact{contract.HostPorts},
 		Capabilities: []string{capability},
 		Keys:         keys(),
-		Kernel:       []string{"nft inet enichain-portmap-compat, or iptables nat CNI-HOSTPORT-… and CNI-DN-…", "route_localnet"},
+		Kernel:       []string{"nft inet enichain-portmap-compat (or iptables nat CNI-…)"},
 	}
 }

@@ -73,7 +73,6 @@ type subject struct {
 	profile  *Profile
 	kind     Kind
 	versions []string // that it says it speaks, of those that the suite knows, oldest first
-	told     bool     // kind is the caller's or the profile's word
 }
 
 func newSubject(o Options) (*subject, error) {

@@ -24,8 +24,8 @@ func New(variants []Variant, contracts chain.Contracts) *Composer {
 // Verdict is what chain.Lint says of a sequence.
 type Verdict struct {
 	Problems []chain.Problem
-	Dead     bool // an error at a stage: nothing that is put behind it mends that
-	Legal    bool // no error at all
+	Dead     bool // an error at a stage, or a fact given twice: nothing that is put behind it mends that
+	Legal    bool // no error, and no fact given twice
 }
 
 // Judge asks chain.Lint. The version and the families of a list are no question of its order.
@@ -47,7 +47,9 @@ func Lint(ctx context.Context, text []byte, contracts chain.Contracts) Verdict {
 	}
 	v := Verdict{Problems: problems, Legal: chain.Errors(problems, false) == 0}
 	for _, p := range problems {
-		v.Dead = v.Dead || p.Severity == chain.Error && (p.Stage > 0 || list == nil)
+		twice := p.Code == "C102" // against the contracts' exclusive, also where lint only warns
+		v.Legal = v.Legal && !twice
+		v.Dead = v.Dead || (p.Severity == chain.Error || twice) && (p.Stage > 0 || list == nil)
 	}
 	return v
 }

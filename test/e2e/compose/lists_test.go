@@ -138,8 +138,6 @@ func (j *judged) judge(o outcome) {
 		if j.errors() == 0 {
 			j.faults = append(j.faults, o.Err)
 		}
-	case j.errors() > 0 && len(broken) == 0 && contested(j.problems):
-		j.tried = "works, by whose rules come first"
 	case j.errors() > 0 && len(broken) == 0:
 		j.tried = "works"
 		j.faults = append(j.faults, "a false alarm: it works")
@@ -154,14 +152,6 @@ func (j *judged) judge(o outcome) {
 			j.tried = "as warned: " + broken[0]
 		}
 	}
-}
-
-// contested says whether all that is wrong is that two stages do the same to packets: pods have what they were promised,
-// and whose doing it is depends on the order of rules.
-func contested(problems []chain.Problem) bool {
-	return !slices.ContainsFunc(problems, func(p chain.Problem) bool {
-		return p.Severity == chain.Error && (p.Code != "C102" || !strings.HasPrefix(p.Text, "adds masquerade") && !strings.HasPrefix(p.Text, "adds host-ports"))
-	})
 }
 
 func (o outcome) broken() []string {

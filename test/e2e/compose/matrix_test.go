@@ -206,9 +206,9 @@ func TestForbidden(t *testing.T) {
 func lintOnly(problems []chain.Problem) string {
 	for _, p := range problems {
 		switch {
-		case p.Severity != chain.Error:
 		case p.Code == "C102" && (strings.HasPrefix(p.Text, "adds masquerade") || strings.HasPrefix(p.Text, "adds host-ports")):
 			return "what another stage adds to the kernel is not in the result"
+		case p.Severity != chain.Error:
 		case p.Code == "C101" && strings.HasPrefix(p.Text, "needs routed,"):
 			return "whether the host routes to an address is not in the result"
 		}
