@@ -3,7 +3,6 @@ package kernel
 import (
 	"encoding/json"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
@@ -86,75 +85,6 @@ func (l linkInfo) line() string {
 		}
 	}
 	return strings.Join(words, " ")
-}
-
-// ownLinkLocal is an address that the kernel makes of a link's MAC, some time after the link came up (RFC 4291, 2.5.6).
-var ownLinkLocal = regexp.MustCompile(`^fe80::([0-9a-f]+:)?[0-9a-f]*ff:fe[0-9a-f]{2}:[0-9a-f]+/64$`)
-
-// addressLines leaves out the addresses that the kernel makes by itself.
-func addressLines(text string) ([]string, error) {
-	var lines []string
-	for line := range strings.Lines(text) {
-		line, _, _ = strings.Cut(named(line), `\`)
-		fields := slices.DeleteFunc(strings.Fields(line), func(s string) bool { return s == "tentative" || s == "dadfailed" })
-		if len(fields) < 4 || ownLinkLocal.MatchString(fields[3]) {
-			continue
-		}
-		dev, rest := fields[1], fields[4:]
-		if len(rest) > 0 && rest[len(rest)-1] == dev { // the label that every IPv4 address has
-			rest = rest[:len(rest)-1]
-		}
-		lines = append(lines, strings.Join(append([]string{fields[3], "dev", dev}, rest...), " "))
-	}
-	return lines, nil
-}
-
-// moving are the words of a route that change with time or with a cable.
-var moving = regexp.MustCompile(` (linkdown|dead|pref medium|expires \d+sec|metric 1024|offload|trap)\b`)
-
-func routeLines(text string) ([]string, error) {
-	var lines []string
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(moving.ReplaceAllString(strings.ReplaceAll(named(line), `\`, " "), ""))
-		if line != "" && !derived(line) {
-			lines = append(lines, strings.Join(strings.Fields(line), " "))
-		}
-	}
-	return lines, nil
-}
-
-func routeLines6(text string) ([]string, error) {
-	lines, err := routeLines(text)
-	for i, line := range lines {
-		lines[i] = strings.Replace(line, "default", "::/0", 1)
-	}
-	return lines, err
-}
-
-// derived says whether the kernel makes and removes a route with an address or a link by itself.
-func derived(route string) bool {
-	if !strings.Contains(route, "proto kernel") {
-		return false
-	}
-	return strings.Contains(route, "table local") || strings.HasPrefix(route, "fe80::/64 ") || strings.HasPrefix(route, "multicast ")
-}
-
-func ruleLines(text string) ([]string, error) {
-	var lines []string
-	for line := range strings.Lines(text) {
-		if fields := strings.Fields(named(line)); len(fields) > 0 {
-			lines = append(lines, strings.Join(fields, " "))
-		}
-	}
-	return lines, nil
-}
-
-func ruleLines6(text string) ([]string, error) {
-	lines, err := ruleLines(text)
-	for i := range lines {
-		lines[i] = "inet6 " + lines[i]
-	}
-	return lines, err
 }
 
 func neighbourLines(text string) ([]string, error) {

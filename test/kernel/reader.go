@@ -51,7 +51,10 @@ type started struct {
 }
 
 // start starts a tool inside the namespace; it must be called on the reader's own thread.
-func (r *reader) start(name string, args ...string) *started {
+func (r *reader) start(name string, args ...string) *started { return r.feed("", name, args...) }
+
+// feed is start for a tool that reads its standard input.
+func (r *reader) feed(stdin, name string, args ...string) *started {
 	s := &started{}
 	path, err := find(name)
 	if err != nil {
@@ -61,6 +64,9 @@ func (r *reader) start(name string, args ...string) *started {
 	s.cmd = exec.CommandContext(r.ctx, path, args...)
 	s.cmd.Env = append(os.Environ(), "LC_ALL=C")
 	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.bad
+	if stdin != "" {
+		s.cmd.Stdin = strings.NewReader(stdin)
+	}
 	s.err = s.cmd.Start()
 	return s
 }
@@ -101,40 +107,28 @@ func (s *started) lines(parse func(string) ([]string, error)) ([]string, error) 
 	return parse(text)
 }
 
-// read reads all sections: the tools run side by side.
+// read reads all sections: the tools run side by side. To start one costs as much as what it reads.
 func (r *reader) read() (State, error) {
 	// Numbers, since names of tables and protocols are the machine's files' (/etc/iproute2), which change: see names.go.
 	link := r.start("ip", "-N", "-j", "-d", "link", "show")
-	address := r.start("ip", "-N", "-o", "address", "show")
-	routes4 := r.start("ip", "-N", "-4", "-o", "route", "show", "table", "all")
-	routes6 := r.start("ip", "-N", "-6", "-o", "route", "show", "table", "all")
-	rules4 := r.start("ip", "-N", "-4", "rule", "show")
-	rules6 := r.start("ip", "-N", "-6", "rule", "show")
-	permanent := r.start("ip", "-N", "-o", "neighbour", "show", "nud", "permanent")
-	proxies := r.start("ip", "-N", "-o", "neighbour", "show", "proxy")
-	qdisc := r.start("tc", "-d", "qdisc", "show")
+	four := r.feed(familyBatch, "ip", "-N", "-o", "-4", "-batch", "-")
+	six := r.feed(familyBatch, "ip", "-N", "-o", "-6", "-batch", "-")
+	both := r.feed("neighbour show nud permanent\nneighbour show proxy\n", "ip", "-N", "-o", "-batch", "-")
 	ruleset := r.start("nft", "-s", "list", "ruleset")
 	sysctl := sysctls("/proc/sys/net")
 
-	var errs []error
-	take := func(s *started, parse func(string) ([]string, error)) []string {
-		lines, err := s.lines(parse)
-		errs = append(errs, err)
-		return lines
-	}
-	links, addresses := take(link, linkLines), take(address, addressLines)
-	routes := append(take(routes4, routeLines), take(routes6, routeLines6)...)
-	rules := append(take(rules4, ruleLines), take(rules6, ruleLines6)...)
-	neighbours := append(take(permanent, neighbourLines), take(proxies, neighbourLines)...)
-	tc, err := r.traffic(qdisc)
-	errs = append(errs, err)
-	nft, iptables, err := r.tables(ruleset)
-	errs = append(errs, err)
-	if err := errors.Join(errs...); err != nil {
+	links, err1 := link.lines(linkLines)
+	v4, err2 := four.family()
+	v6, err3 := six.family()
+	all := v4.with(v6)
+	neighbours, err4 := both.lines(neighbourLines)
+	tc, err5 := r.traffic()
+	nft, iptables, err6 := r.tables(ruleset)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return State{}, err
 	}
 	return State{Sections: []Section{
-		sorted(Links, links), sorted(Addresses, addresses), sorted(Routes, routes), {Rules, once(rules)}, sorted(Neighbours, neighbours),
+		sorted(Links, links), sorted(Addresses, all.addresses), sorted(Routes, all.routes), {Rules, all.rules}, sorted(Neighbours, neighbours),
 		{NFT, nft}, {IPTables, iptables}, sorted(TC, tc), sorted(Sysctls, sysctl),
 	}}, nil
 }

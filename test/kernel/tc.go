@@ -3,7 +3,10 @@ package kernel
 import (
 	"errors"
 	"regexp"
+	"slices"
 	"strings"
+
+	"github.com/vishvananda/netlink"
 )
 
 // reference are the words of traffic control that count users.
@@ -13,9 +16,13 @@ var reference = regexp.MustCompile(`\s(refcnt|ref|bind|index) \d+`)
 var automatic = regexp.MustCompile(`\b8[0-9a-f]{3}:`)
 
 // traffic reads queueing disciplines and the filters at them. Those that the kernel puts at every link (handle 0:)
-// are left out.
-func (r *reader) traffic(qdisc *started) ([]string, error) {
-	text, err := qdisc.text()
+// are left out; tc is asked only where there are others.
+func (r *reader) traffic() ([]string, error) {
+	all, err := netlink.QdiscList(nil)
+	if err == nil && !slices.ContainsFunc(all, func(q netlink.Qdisc) bool { return q.Attrs().Handle != 0 }) {
+		return nil, nil
+	}
+	text, err := r.start("tc", "-d", "qdisc", "show").text()
 	if errors.Is(err, errMissing) {
 		return []string{"unknown: " + err.Error()}, nil
 	}
