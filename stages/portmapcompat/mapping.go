@@ -120,6 +120,19 @@ func (g given) check() (m mapping, faults []string) {
 	return m, faults
 }
 
+// wired says whether the container has its interface by now, as far as prevResult tells: some plugins (Calico) name the
+// host's end alone.
+func wired(r *stages.Request) bool {
+	inside := false
+	for _, i := range r.Prev.Interfaces {
+		if i.Sandbox != "" && i.Name == r.IfName {
+			return true
+		}
+		inside = inside || i.Sandbox != ""
+	}
+	return !inside && len(r.Prev.Interfaces) > 0
+}
+
 // targets are the container's addresses that ports lead to: the first of each family that belongs to no interface, or
 // to the container's interface (upstream's rule). Their lengths are those of prevResult.
 func targets(r *stages.Request) []netip.Prefix {

@@ -55,6 +55,10 @@ func read(r *stages.Request) (call, error) {
 	if len(ports) == 0 {
 		return c, nil
 	}
+	if !wired(r) {
+		return c, stages.Errorf(stages.Config, "host port %s for %s: prevResult has no interface %s of the container; put "+
+			"portmap-compat behind the stage that makes it", ports[0], r.Attachment, r.IfName)
+	}
 	if c.pod = targets(r); len(c.pod) == 0 {
 		return c, stages.Errorf(stages.Config, "host port %s for %s: prevResult has no address of interface %s that it could "+
 			"lead to", ports[0], r.Attachment, r.IfName)
@@ -122,7 +126,10 @@ func (c call) add(ctx context.Context, r *stages.Request) error {
 	if on == nftables {
 		return k.claim(ctx, c.config, r, c.wants)
 	}
-	n := openNAT()
+	n, err := openNAT()
+	if err != nil {
+		return err
+	}
 	defer n.close()
 	return n.add(ctx, c, r)
 }
@@ -168,9 +175,7 @@ func (c call) check(ctx context.Context, r *stages.Request) (drift string, err e
 			drift += "; see nft list table inet " + numbers.TablePortmap
 		}
 	default:
-		n := openNAT()
-		defer n.close()
-		drift, err = n.check(ctx, c, r)
+		drift, err = checkNAT(ctx, c, r)
 	}
 	if drift != "" || err != nil {
 		return drift, err
@@ -220,16 +225,9 @@ func (k kernel) drift(c call) (string, error) {
 // questions to the kernel, and no process.
 func (Stage) Del(ctx context.Context, r *stages.Request) error {
 	gone, err := ended(r)
-	n := openNAT()
-	defer n.close()
-	var asked *call
-	if c, err := read(r); err == nil && len(c.wants) > 0 {
-		asked = &c
-	}
-	more, natErr := n.end(ctx, r, asked)
-	err = errors.Join(err, natErr, n.endUpstream(r))
+	more, natErr := endedNAT(ctx, r)
 	forget(r, append(gone, more...))
-	return kernelError(r, err)
+	return kernelError(r, errors.Join(err, natErr))
 }
 
 // ended is the nftables part of Del.
@@ -269,9 +267,7 @@ func (Stage) GC(ctx context.Context, r *stages.Request) error {
 	if unsupported(err) {
 		err = nil
 	}
-	n := openNAT()
-	defer n.close()
-	more, natErr := n.collect(ctx, r)
+	more, natErr := collectNAT(ctx, r)
 	forget(r, append(gone, more...))
 	return kernelError(r, errors.Join(err, natErr))
 }

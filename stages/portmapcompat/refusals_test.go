@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	types100 "github.com/containernetworking/cni/pkg/types/100"
+
 	"github.com/enichain/enichain/stages"
 )
 
@@ -82,13 +84,44 @@ func TestMorePlacesToRefuse(t *testing.T) {
 			t.Errorf("Add = %v, want NO_PREVRESULT", err)
 		}
 	})
-	t.Run("no address", func(t *testing.T) {
-		r := request("a", "", web)
-		r.IfName = "net1"
-		if _, err := w.tryAdd(r); err == nil || !strings.Contains(err.Error(), "no address of interface net1") {
-			t.Errorf("Add = %v", err)
-		}
-	})
+	link := func(name, sandbox string) *types100.Interface {
+		return &types100.Interface{Name: name, Sandbox: sandbox}
+	}
+	const unmade = "host port 8080/tcp for enichain/a/eth0: prevResult has no interface eth0 of the container"
+	for _, tt := range []struct {
+		name       string
+		interfaces []*types100.Interface
+		of         *int
+		want       string
+	}{
+		{"behind host-local", nil, nil, unmade},
+		{"behind another interface", []*types100.Interface{link("lo", "/somewhere")}, nil, unmade},
+		{"behind eni-ipam", []*types100.Interface{link("eth0", "")}, types100.Int(0), "prevResult has no address of interface eth0"},
+		{"behind Calico", []*types100.Interface{link("pod-a", "")}, nil, ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := request("a", "", web)
+			r.Prev.Interfaces = tt.interfaces
+			for _, ip := range r.Prev.IPs {
+				ip.Interface = tt.of
+			}
+			_, err := w.tryAdd(r)
+			if tt.want == "" {
+				if err != nil {
+					t.Errorf("Add = %v", err)
+				}
+				w.must(Stage{}.Del, r)
+				return
+			}
+			var e *stages.Error
+			if !errors.As(err, &e) || e.Code != 7 || !strings.Contains(e.Text, tt.want) {
+				t.Errorf("Add = %v, want code 7 with %q", err, tt.want)
+			}
+			if text := w.table() + w.node.Run("cat", "/proc/sys/net/ipv4/conf/pod-a/route_localnet"); text != "0\n" {
+				t.Errorf("a refused ADD left\n%s", text)
+			}
+		})
+	}
 	t.Run("DEL minds none of it", func(t *testing.T) {
 		r := bare("a")
 		r.Config = []byte(`{"backend":"iptables","runtimeConfig":{"portMappings":[{"hostPort":-1}]}}`)

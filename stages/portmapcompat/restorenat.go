@@ -21,7 +21,10 @@ func (l *restoring) inNAT(ctx context.Context, live []asked) error {
 	if len(live) == 0 {
 		return nil
 	}
-	n := openNAT()
+	n, err := openNAT()
+	if err != nil {
+		return err
+	}
 	defer n.close()
 	var errs error
 	intact := n.intact(ctx, live)

@@ -26,7 +26,7 @@ const ruleComment = 0
 // the attachment's addresses, only rules with one of them go, because the container's other network may have some as
 // well. Without it they all go if the container's namespace is over, else none.
 func (n nat) endUpstream(r *stages.Request) error {
-	if n.nl == nil || r.Prev == nil && r.Netns != "" {
+	if r.Prev == nil && r.Netns != "" {
 		return nil
 	}
 	var errs error
