@@ -123,7 +123,7 @@ func (s Store) install(c *Change, n *Network, l List, folder Folder, text []byte
 	if err := os.MkdirAll(s.ConfDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the runtime's folder: %w", err)
 	}
-	if err := replace(filepath.Join(s.ConfDir, c.File), text, 0o644, true); err != nil {
+	if err := replaceLike(filepath.Join(s.ConfDir, c.File), text); err != nil {
 		return err
 	}
 	if err := s.installed(*c); err != nil {

@@ -22,6 +22,7 @@ type Birth struct {
 	At      time.Time `json:"at"`   // the file's time
 	Boot    string    `json:"boot"` // the kernel's boot id then
 	Netns   Namespace `json:"netns"`
+	Folder  Namespace `json:"folder,omitzero"`   // that Netns stands in: a folder of another mount tells nothing of it
 	Seen    int       `json:"seen"`              // the newest generation when it was written down: no list before that one deleted it
 	DropIns []Stage   `json:"dropIns,omitempty"` // what the folder's drop-ins added to the list
 	Taking  []int     `json:"taking,omitempty"`  // stages that are being, or were, taken from the living pod
@@ -42,7 +43,7 @@ type Ended struct {
 	Fault map[int]string `json:"fault,omitempty"` // by stage, of the last try
 }
 
-// Namespace tells a network namespace from others that stand at the same path later. The zero value: never seen.
+// Namespace tells a network namespace, or a folder, from others that stand at the same path later. The zero value: never seen.
 type Namespace struct {
 	Dev uint64 `json:"dev,omitempty"`
 	Ino uint64 `json:"ino,omitempty"`
@@ -58,13 +59,28 @@ func namespaceAt(path string) Namespace {
 	return Namespace{Dev: uint64(st.Dev), Ino: st.Ino}
 }
 
+// folderOf is the folder that a path is in; zero when there is none.
+func folderOf(path string) Namespace {
+	var st unix.Stat_t
+	if path == "" || unix.Stat(filepath.Dir(path), &st) != nil {
+		return Namespace{}
+	}
+	return Namespace{Dev: uint64(st.Dev), Ino: st.Ino}
+}
+
 // birthOf is the birth that a cached result tells of.
 func birthOf(e *Entry, boot string, n Network, dropIns []Stage) (Birth, error) {
-	b := Birth{File: e.Name, ID: e.ID, At: e.At, Boot: boot, Netns: namespaceAt(e.Cached.Netns), DropIns: dropIns, Text: e.Text}
+	b := Birth{File: e.Name, ID: e.ID, At: e.At, Boot: boot, Netns: namespaceAt(e.Cached.Netns),
+		Folder: folderOf(e.Cached.Netns), DropIns: dropIns, Text: e.Text}
 	if last := n.newest(); last != nil {
 		b.Seen = last.Number
 	}
 	return b, b.complete()
+}
+
+// leasesFrom says whether the birth's address is from the pool in that file, so that no lease there means none.
+func (b Birth) leasesFrom(file string) bool {
+	return slices.ContainsFunc(b.Stages, func(s Stage) bool { return s.pool() == file && file != "" })
 }
 
 // complete fills in what is read from Text.

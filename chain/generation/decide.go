@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -248,7 +249,7 @@ func (w World) end(p *Plan, r Rule, b Birth, departed []int) {
 
 // proceed is what an ended birth needs now.
 func (w World) proceed(p *Plan, r Rule, b Birth) {
-	due := slices.DeleteFunc(slices.Clone(b.Ended.Left), func(i int) bool { return w.readded(r, b, b.Stages[i].Type) })
+	due := slices.DeleteFunc(slices.Clone(b.Ended.Left), func(i int) bool { return w.readded(r, b, b.Stages[i]) })
 	e := w.Cache[b.File]
 	switch {
 	case b.done() && r.Current != nil && e != nil && (e.ID == b.ID || !e.OK):
@@ -257,34 +258,43 @@ func (w World) proceed(p *Plan, r Rule, b Birth) {
 		// A reboot took what stages keep in the kernel. One try was for what some keep in files.
 		p.Forget = append(p.Forget, b)
 	case len(due) == 0:
-	case b.Ended.Next.After(w.Now):
+	case b.Ended.Next.After(w.Now) && !b.Ended.Next.After(w.Now.Add(mostBackoff)): // or else the clock was set back
 		p.again(b.Ended.Next)
 	default:
 		p.Clean = append(p.Clean, Cleaning{b, due})
 	}
 }
 
-// readded says whether the same interface of the same container was added once more, and lives with a stage of that type:
-// a DEL of the earlier one may take what the later one has, and waits for its end.
-func (w World) readded(r Rule, b Birth, plugin string) bool {
-	if e := w.Cache[b.File]; e != nil && e.ID != b.ID && (!e.OK || e.runs(plugin)) {
+// readded says whether the same interface of the same container was added once more, and lives with a plugin that the
+// stage runs: a DEL of the earlier one may take what the later one has, and waits for its end.
+func (w World) readded(r Rule, b Birth, s Stage) bool {
+	if e := w.Cache[b.File]; e != nil && e.ID != b.ID && (!e.OK || slices.ContainsFunc(s.Types(), e.runs)) {
 		return true
 	}
 	return slices.ContainsFunc(r.Births, func(other Birth) bool {
-		return other.File == b.File && other.ID != b.ID && other.Ended == nil && List{Stages: other.Stages}.Runs(plugin)
+		return other.File == b.File && other.ID != b.ID && other.Ended == nil && slices.ContainsFunc(s.Types(), List{Stages: other.Stages}.Runs)
 	})
 }
 
+// inherited says whether an interface of that name is another attachment's by now, in the birth's own namespace: a plugin
+// that is told the namespace would take it, as ptp and bridge go by the name alone.
+func (w World) inherited(b Birth) bool {
+	e := w.Cache[b.File]
+	return e != nil && e.ID != b.ID && (!e.OK || e.Cached.Netns == b.Cached.Netns)
+}
+
+const mostBackoff = 5 * time.Minute
+
 // Backoff is the pause after so many failed tries.
 func Backoff(tries int) time.Duration {
-	const first, most = time.Second, 5 * time.Minute
-	return min(first<<min(max(tries-1, 0), 20), most)
+	const first = time.Second
+	return min(first<<min(max(tries-1, 0), 20), mostBackoff)
 }
 
 // retire gives up generations that have neither pods nor pods on their way. The oldest goes first: what it does to its
 // stages may need that no older list has them.
 func (w World) retire(p *Plan, r Rule) {
-	if !r.Known || len(r.Faults) > 0 {
+	if !r.Known || len(r.Faults) > 0 || w.unrecorded(r) {
 		return
 	}
 	remain := r.Generations
@@ -302,8 +312,28 @@ func (w World) retire(p *Plan, r Rule) {
 			return
 		}
 		remain = remain[1:]
-		p.Retire = append(p.Retire, Retirement{g, r.unused(g.List, remain)})
+		end := Retirement{Generation: g}
+		if r.Recorded { // else the cache may be another runtime's, and hide pods that live
+			end.Collect = r.unused(g.List, remain)
+		}
+		p.Retire = append(p.Retire, end)
 	}
+}
+
+// unrecorded says whether the cache has, or may have, an attachment of the network without a birth. GC would take from
+// it what it has, since no birth speaks for it.
+func (w World) unrecorded(r Rule) bool {
+	have := map[string]bool{}
+	for _, b := range r.Births {
+		have[b.key()] = true
+	}
+	for name, e := range w.Cache {
+		half := !e.OK && strings.HasPrefix(name, r.Name+"-")
+		if half || e.OK && e.Cached.Network == r.Name && !have[e.Key()] {
+			return true
+		}
+	}
+	return false
 }
 
 // unused are the stages of a list whose plugin is in none of the remaining lists and births of the network.

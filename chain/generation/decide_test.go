@@ -16,7 +16,7 @@ var epoch = time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC)
 // worldOf is a world of network "net" at epoch plus a minute; its lists were installed a second apart from epoch on.
 func worldOf(t *testing.T, lists ...[]byte) World {
 	t.Helper()
-	r := Rule{Network: Network{Name: "net"}, Known: true, Since: len(lists)}
+	r := Rule{Network: Network{Name: "net", Recorded: true}, Known: true, Since: len(lists)}
 	for i, text := range lists {
 		l, err := ParseList(text)
 		if err != nil {
@@ -194,6 +194,14 @@ func TestPlan(t *testing.T) {
 			b := w.born(t, "a", 1, false)
 			w.Cache[b.File] = entry(t, "a", "10.0.0.9", compat, w.Now)
 		}, []string{"record a", "end a portmap-compat"}},
+		{"the container was added again by a list with the same delegate", func(w *World) {
+			w.rule(func(r *Rule) {
+				r.Generations[0].Text = listOf("net", `ptp{"ipam":{"type":"host-local"}}`)
+				r.Current.List.Stages = r.Current.List.Stages[:0]
+			})
+			b := w.born(t, "a", 1, false)
+			w.Cache[b.File] = entry(t, "a", "10.0.0.9", listOf("net", `bridge{"ipam":{"type":"host-local"}}`), w.Now)
+		}, []string{"record a", "end a ptp"}},
 		{"the second of the same list is gone as well", func(w *World) {
 			w.born(t, "a", 1, false)
 			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}} })
@@ -202,6 +210,10 @@ func TestPlan(t *testing.T) {
 			w.born(t, "a", 1, false)
 			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}, Tries: 1, Next: w.Now.Add(time.Second)} })
 		}, []string{}},
+		{"it failed, and the clock was set back", func(w *World) {
+			w.born(t, "a", 1, false)
+			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}, Tries: 1, Next: w.Now.Add(time.Hour)} })
+		}, []string{"clean a portmap-compat"}},
 		{"it failed, and it is time", func(w *World) {
 			w.born(t, "a", 1, false)
 			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}, Tries: 1, Next: w.Now} })
@@ -250,9 +262,24 @@ func TestPlan(t *testing.T) {
 		{"the second has a pod", func(w *World) { w.born(t, "a", 2, true); w.Now = epoch.Add(time.Hour) }, []string{"retire 1 portmap-compat"}},
 		{"the first has a pod that is being cleaned up", func(w *World) {
 			w.born(t, "a", 1, false)
-			w.rule(func(r *Rule) { r.Births[0].Ended = &Ended{Left: []int{2}, Tries: 9, Next: w.Now.Add(2 * time.Hour)} })
+			w.rule(func(r *Rule) {
+				r.Births[0].Ended = &Ended{Left: []int{2}, Tries: 9, Next: epoch.Add(time.Hour + time.Minute)}
+			})
 			w.Now = epoch.Add(time.Hour)
 		}, []string{}},
+		{"a pod of the first was not written down yet", func(w *World) {
+			e := entry(t, "late", "10.0.0.9", compat, w.Now)
+			w.Cache[e.Name] = e
+			w.Now = epoch.Add(time.Hour)
+		}, []string{"record late"}},
+		{"its runtime writes something down just now", func(w *World) {
+			w.Cache["net-late-eth0"] = entryOf("net-late-eth0", w.Now, 3, []byte(`{"k`))
+			w.Now = epoch.Add(time.Hour)
+		}, []string{}},
+		{"nothing of the network was ever in the cache: it may be another runtime's", func(w *World) {
+			w.rule(func(r *Rule) { r.Recorded = false })
+			w.Now = epoch.Add(time.Hour)
+		}, []string{"retire 1", "retire 2"}},
 		{"a birth cannot be read", func(w *World) {
 			w.rule(func(r *Rule) { r.Faults = []string{"damaged"} })
 			w.Now = epoch.Add(time.Hour)
@@ -313,5 +340,27 @@ func TestBackoff(t *testing.T) {
 	want := []time.Duration{time.Second, time.Second, 2 * time.Second, 4 * time.Second, 256 * time.Second, 5 * time.Minute, 5 * time.Minute}
 	if !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestInherited: the interface of a container that was added again in the same namespace is the later attachment's.
+func TestInherited(t *testing.T) {
+	list := listOf("net", "ptp")
+	w := worldOf(t, list)
+	b := w.born(t, "a", 1, true)
+	if w.inherited(b) {
+		t.Error("its own interface")
+	}
+	e := entry(t, "a", "10.0.0.9", list, w.Now)
+	w.Cache[b.File] = e
+	if !w.inherited(b) {
+		t.Error("in the same namespace: not inherited")
+	}
+	if e.Cached.Netns = "/run/netns/b"; w.inherited(b) {
+		t.Error("in another namespace: inherited")
+	}
+	delete(w.Cache, b.File)
+	if w.inherited(b) {
+		t.Error("nobody was added again")
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/enichain/enichain/ipam/store"
 )
 
 // recorder is a plugin that writes down how it was run.
@@ -75,6 +77,30 @@ func TestDeleteIsTheRuntimes(t *testing.T) {
 	}
 }
 
+// TestLeasesFrom: a pool that eni-ipam does not use proves nothing.
+func TestLeasesFrom(t *testing.T) {
+	for _, c := range []struct {
+		stage, pool string
+		want        bool
+	}{
+		{`eni-ipam`, store.DefaultPath, true},
+		{`eni-ipam`, "/run/other.db", false},
+		{`eni-ipam{"poolFile":"/run/other.db"}`, store.DefaultPath, false},
+		{`eni-ipam{"poolFile":"/run/other.db"}`, "/run/other.db", true},
+		{`ptp{"ipam":{"type":"eni-ipam"}}`, store.DefaultPath, true},
+		{`ptp{"ipam":{"type":"eni-ipam","poolFile":"/run/other.db"}}`, store.DefaultPath, false},
+		{`ptp{"ipam":{"type":"host-local"}}`, store.DefaultPath, false},
+	} {
+		l, err := ParseList(listOf("net", c.stage))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := (Birth{Stages: l.Stages}).leasesFrom(c.pool); got != c.want {
+			t.Errorf("%s from %s: %t, want %t", c.stage, c.pool, got, c.want)
+		}
+	}
+}
+
 func TestCollect(t *testing.T) {
 	l, err := ParseList(listOf("net", `stage{"key":1,"capabilities":{"portMappings":true}}`))
 	if err != nil {
@@ -111,15 +137,19 @@ func TestNamespaceFinding(t *testing.T) {
 		{"one, and nobody knows whether it is the one", "/proc/self/ns/net", Namespace{}, There},
 		{"another one at its path", "/proc/self/ns/net", Namespace{Dev: own.Dev, Ino: own.Ino + 1}, Gone},
 		{"deleted", dir + "/none", own, Gone},
-		{"its mount point is left", file, own, Gone},
+		{"its mount point is left, or its mount does not show here", file, own, Unknown},
 		{"the folder of namespaces is not there", dir + "/a/b", own, Unknown},
 		{"a mount point, perhaps in another mount namespace", file, Namespace{}, Unknown},
 		{"never seen, deleted", dir + "/none", Namespace{}, Gone},
 		{"never seen, nor its folder", dir + "/a/b", Namespace{}, Unknown},
 		{"it never had one", "/dev/null", Namespace{}, Gone},
 	} {
-		if got := namespaceFinding(Birth{Netns: c.seen, Cached: Cached{Netns: c.path}}); got != c.want {
+		b := Birth{Netns: c.seen, Folder: folderOf(c.path), Cached: Cached{Netns: c.path}}
+		if got := namespaceFinding(b); got != c.want {
 			t.Errorf("%s: %d, want %d", c.name, got, c.want)
+		}
+		if b.Folder.Ino++; c.want == Gone && namespaceFinding(b) != Unknown {
+			t.Errorf("%s, in another folder of that name: not unknown", c.name)
 		}
 	}
 }

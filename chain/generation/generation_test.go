@@ -136,6 +136,30 @@ func TestApply(t *testing.T) {
 	}
 }
 
+// TestApplyKeepsTheMode: a list that only root may read stays one, and so does what is kept of it. A symbolic link gives
+// way to a file; what it names stays as it is.
+func TestApplyKeepsTheMode(t *testing.T) {
+	s := storeOf(t)
+	path := filepath.Join(s.ConfDir, "05-net.conflist")
+	elsewhere := filepath.Join(t.TempDir(), "list")
+	before := listOf("net", "a", "b")
+	write(t, elsewhere, before)
+	if err := os.Symlink(elsewhere, path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Apply(t.Context(), "05-net.conflist", listOf("net", "a"), false); err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{path, s.generationFile("net", 1), s.generationFile("net", 2)} {
+		if info, err := os.Lstat(file); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s: %v, %v; want a file with mode 0600", file, info.Mode(), err)
+		}
+	}
+	if text, err := os.ReadFile(elsewhere); err != nil || string(text) != string(before) {
+		t.Errorf("what the link named: %s, %v", text, err)
+	}
+}
+
 func TestTarget(t *testing.T) {
 	folder := Folder{Lists: map[string]InFolder{"net": {File: "05-net.conflist"}}}
 	for _, c := range []struct{ name, network, file, as, want, wrong string }{

@@ -30,6 +30,7 @@ type Keeper struct {
 	Log     *slog.Logger
 	// Leases are the attachments that hold an address of the node's pool; an error where it cannot be read.
 	Leases func(context.Context) (map[Attachment]bool, error)
+	Pool   string // the file of that pool: of attachments that eni-ipam gave an address of another, Leases prove nothing
 	// Interface finds the birth's interface in its namespace, with the wire's other end up.
 	Interface func(Birth) Finding
 	// Done is told of each DEL and GC of a departed stage; may be nil.
@@ -208,7 +209,7 @@ func (k *Keeper) more(v *Evidence, b Birth, leases map[Attachment]bool, unread e
 	if v.Netns == There {
 		v.Interface = k.Interface(b)
 	}
-	if unread == nil && (List{Stages: b.Stages}).Runs(pool) {
+	if unread == nil && b.leasesFrom(k.Pool) {
 		v.Lease = Gone
 		if leases[b.Cached.Attachment] {
 			v.Lease = There
@@ -230,27 +231,20 @@ func namespaceFinding(b Birth) Finding {
 	path := b.Cached.Netns
 	here := namespaceAt(path)
 	seen := b.Netns != Namespace{}
+	info, err := os.Stat(path)
 	switch {
 	case here != Namespace{} && (!seen || here == b.Netns):
 		return There
+	case b.Folder == Namespace{} || folderOf(path) != b.Folder:
+		return Unknown // we see another folder of namespaces than when it was written down, or none
 	case here != Namespace{}: // another one
 		return Gone
-	case seen:
-		if _, err := os.Stat(filepath.Dir(path)); err != nil {
-			return Unknown // nor is the folder of namespaces
-		}
-		return Gone
-	}
-	info, err := os.Stat(path)
-	switch {
 	case err == nil && info.Mode().IsRegular():
 		return Unknown // a mount point that may carry the namespace in the runtime's own mount namespace
 	case err == nil: // such as /dev/null: the attachment never had one
 		return Gone
 	case errors.Is(err, fs.ErrNotExist):
-		if _, err := os.Stat(filepath.Dir(path)); err == nil {
-			return Gone
-		}
+		return Gone
 	}
 	return Unknown
 }
@@ -314,10 +308,13 @@ func (k *Keeper) act(ctx context.Context, w World, p Plan) error {
 // clean sends departed stages of an ended birth their DEL. One that fails does not hold up the others.
 func (k *Keeper) clean(ctx context.Context, w World, c Cleaning) error {
 	b := c.Birth
-	taken := w.Taken(b)
+	told, taken := b, w.Taken(b)
+	if w.inherited(b) {
+		told.Netns = Namespace{}
+	}
 	ended := Ended{At: b.Ended.At, Left: slices.Clone(b.Ended.Left), Tries: b.Ended.Tries, Fault: map[int]string{}}
 	for _, i := range c.Stages {
-		if err := k.delete(ctx, b, i, taken); err != nil {
+		if err := k.delete(ctx, told, i, taken); err != nil {
 			ended.Fault[i] = err.Error()
 			continue
 		}
@@ -348,10 +345,11 @@ func (k *Keeper) delete(ctx context.Context, b Birth, i int, taken map[netip.Add
 		k.Done(b.Stages[i].Type, "DEL", err)
 	}
 	args := []any{"stage", b.Stages[i].Type, "attachment", b.Cached.Attachment.String(), "pod", b.Cached.Pod(), "took", time.Since(begun)}
-	if err != nil {
-		k.Log.Warn("a departed stage cannot clean up after a pod", append(args, "error", err, "retry", Backoff(b.Ended.Tries+1))...)
-	} else {
+	switch {
+	case err == nil:
 		k.Log.Info("a departed stage cleaned up after a pod", args...)
+	case b.Ended.Fault[i] != err.Error(): // not again for every try
+		k.Log.Warn("a departed stage cannot clean up after a pod; it is tried again", append(args, "error", err)...)
 	}
 	return err
 }

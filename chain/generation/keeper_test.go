@@ -156,6 +156,7 @@ func (s *story) round() {
 	if s.keeper == nil {
 		s.keeper = &Keeper{Store: s.store, Plugins: s, Grace: time.Nanosecond, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			now:       func() time.Time { return s.now },
+			Pool:      defaultPool,
 			Leases:    func(context.Context) (map[Attachment]bool, error) { return s.held, nil },
 			Interface: func(Birth) Finding { return Unknown }}
 	}

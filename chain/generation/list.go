@@ -1,6 +1,7 @@
 package generation
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -89,6 +90,25 @@ func (s Stage) delegate() string {
 	}
 	_ = json.Unmarshal(s.Config, &p) // an "ipam" of another form delegates to nobody
 	return p.IPAM.Type
+}
+
+// defaultPool is eni-ipam's (ipam/store.DefaultPath).
+const defaultPool = "/run/enichain/pool.db"
+
+// pool is the file from which the stage, or its delegate, takes addresses; "" where that is not eni-ipam.
+func (s Stage) pool() string {
+	var p struct {
+		PoolFile string                    `json:"poolFile"`
+		IPAM     struct{ PoolFile string } `json:"ipam"`
+	}
+	_ = json.Unmarshal(s.Config, &p) // with a key of another form, eni-ipam gave no address
+	switch {
+	case s.Type == pool:
+		return cmp.Or(p.PoolFile, defaultPool)
+	case s.delegate() == pool:
+		return cmp.Or(p.IPAM.PoolFile, defaultPool)
+	}
+	return ""
 }
 
 // Runs says whether a stage of the list, or the delegate of one, is of that type.

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -51,6 +52,7 @@ type Network struct {
 	Name        string
 	Generations []Generation // by number
 	Births      []Birth      // oldest first
+	Recorded    bool         // an attachment of it was in the runtime's cache once
 	Faults      []string     // files of the store that cannot be read
 }
 
@@ -122,6 +124,7 @@ func (s Store) read(network string) (n Network, err error) {
 		n.Generations = append(n.Generations, g)
 	}
 	slices.SortFunc(n.Generations, func(a, b Generation) int { return cmp.Compare(a.Number, b.Number) })
+	n.Recorded = slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.Name() == filepath.Base(s.births(network)) })
 	births, faults, err := s.readBirths(network)
 	n.Births, n.Faults = births, append(n.Faults, faults...)
 	return n, err
@@ -157,7 +160,7 @@ func (s Store) addGeneration(n *Network, l List, text []byte, at time.Time) (Gen
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return Generation{}, fmt.Errorf("cannot keep the list of %s: %w", n.Name, err)
 	}
-	if err := replace(path, text, 0o644, true); err != nil {
+	if err := replace(path, text, 0o600, true); err != nil { // some lists hold credentials
 		return Generation{}, err
 	}
 	if !at.IsZero() {
@@ -193,6 +196,11 @@ const temporary = ".tmp"
 // replace makes path hold text, in one step for whoever reads it. The temporary file is in the same folder: containerd
 // looks up on a rename inside its folder, and on nothing that comes from another one.
 func replace(path string, text []byte, mode fs.FileMode, durable bool) error {
+	return replaceAs(path, text, mode, -1, -1, durable)
+}
+
+// replaceAs is replace that also says whose the file is; -1 leaves that as it comes.
+func replaceAs(path string, text []byte, mode fs.FileMode, uid, gid int, durable bool) error {
 	dir := filepath.Dir(path)
 	f, err := os.CreateTemp(dir, ".enichain-*"+temporary)
 	if err != nil {
@@ -200,6 +208,9 @@ func replace(path string, text []byte, mode fs.FileMode, durable bool) error {
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(text)
+	if uid >= 0 || gid >= 0 {
+		err = errors.Join(err, f.Chown(uid, gid))
+	}
 	err = errors.Join(err, f.Chmod(mode))
 	if durable {
 		err = errors.Join(err, f.Sync())
@@ -214,6 +225,18 @@ func replace(path string, text []byte, mode fs.FileMode, durable bool) error {
 		return nil
 	}
 	return syncFolder(dir)
+}
+
+// replaceLike is replace for a runtime's list: whoever could read the file before can read it now, and nobody else.
+func replaceLike(path string, text []byte) error {
+	mode, uid, gid := fs.FileMode(0o644), -1, -1
+	if info, err := os.Stat(path); err == nil {
+		mode = info.Mode().Perm()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			uid, gid = int(st.Uid), int(st.Gid)
+		}
+	}
+	return replaceAs(path, text, mode, uid, gid, true)
 }
 
 func syncFolder(dir string) error {

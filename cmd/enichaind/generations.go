@@ -28,7 +28,7 @@ func (d *daemon) keepGenerations(ctx context.Context) error {
 	path := filepath.SplitList(d.config.CNI.BinDir)
 	k := &generation.Keeper{
 		Store: d.lists(), Plugins: generation.Plugins{Path: path, Contracts: chain.Installed(path, plugins.Of)},
-		Grace: time.Duration(d.config.CNI.Grace), Log: d.log.With("part", "generations"), Leases: d.leases, Interface: interfaceOf, Done: d.numbers.Departed,
+		Grace: time.Duration(d.config.CNI.Grace), Log: d.log.With("part", "generations"), Leases: d.leases, Pool: d.config.Pool.File, Interface: interfaceOf, Done: d.numbers.Departed,
 	}
 	return k.Run(ctx)
 }
