@@ -19,34 +19,37 @@ import (
 // connections of TCP and SCTP are left, for the container before may still be there to end them. The ports are open either
 // way, so a failure is told and no more.
 func (c call) forgetOldFlows(r *stages.Request) {
-	var conn *nfnl.Conn
 	var errs error
-	for _, m := range c.ports {
-		if m.proto != unix.IPPROTO_UDP {
-			continue
-		}
-		if conn == nil {
-			var err error
-			if conn, err = nfnl.Open(); err != nil {
-				errs = err
-				break
-			}
-			defer conn.Close()
-		}
-		for _, p := range c.pod {
-			if !m.forFamily(nft.FamilyOf(p.Addr())) {
-				continue
-			}
-			_, err := conntrack.Flush(conn, p.Addr().Is6(), m.proto, m.host.Port(), func(f conntrack.Flow) bool {
-				return overlap(f.To, m.host) && f.From != p.Addr()
-			})
-			errs = errors.Join(errs, err)
-		}
+	for _, p := range c.pod {
+		errs = errors.Join(errs, c.forgetBefore(p.Addr()))
 	}
 	if errs != nil {
 		fmt.Fprintf(os.Stderr, "portmap-compat: ADD: %s: %v; senders to its UDP ports may reach the container before\n",
 			r.Attachment, errs)
 	}
+}
+
+// forgetBefore is forgetOldFlows for the ports that lead to one of the container's addresses.
+func (c call) forgetBefore(pod netip.Addr) error {
+	var ports []uint16
+	var mine []mapping
+	for _, m := range c.ports {
+		if m.proto == unix.IPPROTO_UDP && m.forFamily(nft.FamilyOf(pod)) {
+			mine, ports = append(mine, m), append(ports, m.host.Port())
+		}
+	}
+	if len(mine) == 0 {
+		return nil
+	}
+	conn, err := nfnl.Open()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	_, err = conntrack.Flush(conn, pod.Is6(), unix.IPPROTO_UDP, ports, func(f conntrack.Flow) bool {
+		return f.From != pod && slices.ContainsFunc(mine, func(m mapping) bool { return overlap(f.To, m.host) })
+	})
+	return err
 }
 
 // forget drops the tracked connections that came by ports which are closed now, of UDP and SCTP: their senders keep them

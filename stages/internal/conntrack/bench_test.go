@@ -31,12 +31,17 @@ func BenchmarkFlush(b *testing.B) {
 					b.Fatal(err)
 				}
 			}
+			var hundred []uint16
+			for p := range uint16(100) {
+				hundred = append(hundred, 9000+p)
+			}
 			none := func(Flow) bool { return false }
 			for _, by := range []struct {
 				name string
 				do   func() error
 			}{
-				{"port", func() error { _, err := Flush(c, false, unix.IPPROTO_UDP, 9999, none); return err }},
+				{"port", func() error { _, err := Flush(c, false, unix.IPPROTO_UDP, []uint16{9999}, none); return err }},
+				{"100 ports", func() error { _, err := Flush(c, false, unix.IPPROTO_UDP, hundred, none); return err }},
 				{"answer", func() error {
 					_, err := FlushAnswered(c, netip.MustParseAddr("10.99.0.1"), []Port{{unix.IPPROTO_UDP, 9999}}, none)
 					return err

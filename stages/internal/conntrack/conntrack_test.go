@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +46,7 @@ func TestFlushForgetsTheChosen(t *testing.T) {
 		defer c.Close()
 		var seen []string
 		for _, six := range []bool{false, true} {
-			count, err := Flush(c, six, unix.IPPROTO_UDP, 53, func(f Flow) bool {
+			count, err := Flush(c, six, unix.IPPROTO_UDP, []uint16{53}, func(f Flow) bool {
 				seen = append(seen, f.To.String()+" "+f.From.String())
 				return f.To.Addr() != netip.MustParseAddr("127.0.0.2")
 			})
@@ -136,15 +137,17 @@ func TestTheKernelFilters(t *testing.T) {
 			}
 			c.Close()
 		}
+		tcp, err := net.DialTimeout("tcp", listen(t), time.Second)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tcp.Close()
 		c, err := nfnl.Open()
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
-		var numbers, byPort, address, byAnswer nfnl.Attrs
-		numbers.Uint8(protoNumber, unix.IPPROTO_UDP)
-		numbers.Uint16(protoDstPort, 53)
-		byPort.Nest(tupleProto|unix.NLA_F_NESTED, numbers)
+		var address, byAnswer nfnl.Attrs
 		address.Bytes(ipV4Src, []byte{127, 0, 0, 2})
 		byAnswer.Nest(tupleIP|unix.NLA_F_NESTED, address)
 		for _, tt := range []struct {
@@ -153,9 +156,10 @@ func TestTheKernelFilters(t *testing.T) {
 			match func(Flow) bool
 			want  int // handed over
 		}{
-			{"all", nil, func(Flow) bool { return true }, 20},
-			{"port", filtered(attrOriginal, byPort, filterOriginal, filterProto|filterDstPort),
-				func(f Flow) bool { return f.To.Port() == 53 }, 4},
+			{"all", nil, func(Flow) bool { return true }, 21},
+			{"port", openedTo(unix.IPPROTO_UDP, 53), func(f Flow) bool { return f.To.Port() == 53 }, 4},
+			{"protocol", openedTo(unix.IPPROTO_UDP, 0), func(f Flow) bool { return f.Proto == unix.IPPROTO_UDP }, 20},
+			{"another protocol", openedTo(unix.IPPROTO_TCP, 0), func(f Flow) bool { return f.Proto == unix.IPPROTO_TCP }, 1},
 			{"answer", filtered(attrReply, byAnswer, filterReply, filterSrc),
 				func(f Flow) bool { return f.From == netip.AddrFrom4([4]byte{127, 0, 0, 2}) }, 5},
 		} {
@@ -165,6 +169,62 @@ func TestTheKernelFilters(t *testing.T) {
 			if err != nil || err2 != nil || over != tt.want || len(with) != tt.want || len(without) != tt.want {
 				t.Errorf("%s: %d handed over, %d of them chosen, without a filter %d (%v, %v); want %d", tt.name, over,
 					len(with), len(without), err, err2, tt.want)
+			}
+		}
+	})
+}
+
+func listen(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.9:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l.Addr().String()
+}
+
+// TestManyPorts: however many ports, their flows go in one walk, and no other's.
+func TestManyPorts(t *testing.T) {
+	n := linktest.New(t)
+	n.Script(`ip link set lo up
+		nft 'add table inet t; add chain inet t c { type filter hook output priority 0; }; add rule inet t c ct state new counter'`)
+	n.Do(func(*link.Conn) {
+		c, err := nfnl.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, to := range []string{"127.0.0.1:", "[::1]:"} {
+			for port := range 20 {
+				u, err := net.Dial("udp", to+strconv.Itoa(50+port))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := u.Write([]byte("x")); err != nil {
+					t.Fatal(err)
+				}
+				u.Close()
+			}
+		}
+		var ports []uint16
+		var both []Port
+		for p := uint16(50); p < 65; p++ {
+			ports = append(ports, p, p)
+			both = append(both, Port{unix.IPPROTO_UDP, p}, Port{unix.IPPROTO_TCP, p})
+		}
+		asked := 0
+		ask := func(Flow) bool { asked++; return true }
+		if count, err := Flush(c, false, unix.IPPROTO_UDP, ports, ask); count != 15 || asked != 15 || err != nil {
+			t.Errorf("Flush = %d, %v, asked about %d; want 15", count, err, asked)
+		}
+		asked = 0
+		count, err := FlushAnswered(c, netip.IPv6Loopback(), both, ask)
+		if count != 15 || asked != 15 || err != nil {
+			t.Errorf("FlushAnswered = %d, %v, asked about %d; want 15", count, err, asked)
+		}
+		for _, six := range []bool{false, true} {
+			if count, err := Flush(c, six, unix.IPPROTO_UDP, []uint16{65, 66, 67, 68, 69}, ask); count != 5 || err != nil {
+				t.Errorf("left of the others, IPv6 %t: %d, %v, want 5", six, count, err)
 			}
 		}
 	})
