@@ -130,6 +130,12 @@ func TestSecondInterface(t *testing.T) {
 			t.Errorf("with the second alone: %s", got)
 		}
 	}
+	late := *second // a DEL repeated after another network got the name
+	late.Network = "before"
+	n.del(&late)
+	if err := n.check(second, later); err != nil {
+		t.Errorf("after another network's late DEL: %v", err)
+	}
 	pod.Run("ip", "rule", "del", "from", "10.0.0.22")
 	if f := isToken(n.check(second, later), stages.Drift, `the rule "1500: from 10.0.0.22 lookup 200`, "ip -4 rule"); f != "" {
 		t.Error(f)

@@ -35,11 +35,11 @@ func (Stage) Del(ctx context.Context, r *stages.Request) error {
 		}
 	}
 	if further(r.IfName) && r.Netns != "" {
-		if err := forgetInside(r); err != nil {
-			return stages.Errorf(stages.Kernel, "%w for %s", err, r.Attachment)
+		if err = forgetInside(r, l); err != nil {
+			err = stages.Errorf(stages.Kernel, "%w for %s", err, r.Attachment)
 		}
 	}
-	return conf.delegate(ctx, r, "DEL")
+	return errors.Join(err, conf.delegate(ctx, r, "DEL"))
 }
 
 func sever(l link.Link) link.Message {

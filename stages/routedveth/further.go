@@ -69,8 +69,9 @@ func unruly(pod *link.Conn, addrs []netip.Addr, index int) error {
 	return pod.Do(stale...)
 }
 
-// forgetInside takes out what an interface has in its container beside itself.
-func forgetInside(r *stages.Request) error {
+// forgetInside takes out what an attachment has in its container beside the wire. The name of its interface may be
+// another network's by now: what is its own is the other end of its own host end.
+func forgetInside(r *stages.Request, outer link.Link) error {
 	ns, err := link.OpenNetns(r.Netns)
 	if err != nil {
 		return gone(err)
@@ -81,11 +82,16 @@ func forgetInside(r *stages.Request) error {
 		return gone(err)
 	}
 	defer pod.Close()
-	inner, err := pod.LinkByName(r.IfName)
-	if err != nil && !absent(err) {
-		return err
+	own := 0
+	if outer.Peer != 0 {
+		switch inner, err := pod.LinkByIndex(outer.Peer); {
+		case err == nil && inner.Peer == outer.Index:
+			own = inner.Index
+		case err != nil && !absent(err):
+			return err
+		}
 	}
-	return unruly(pod, nil, inner.Index)
+	return unruly(pod, nil, own)
 }
 
 // ownWayOut is CHECK of ownWay.
