@@ -32,7 +32,7 @@ type NodeENI struct {
 	PodsOK     bool          // pods may use its addresses
 	Listed     int           // addresses on it, the primary one apart, with those of calls in flight
 	Prefixes   int           // delegated prefixes on it; each takes the place of an address
-	Within     int           // addresses in those that pods may have; they come and go with their prefix alone
+	Within     int           // addresses in those that any pod may have; they come and go with their prefix alone
 	WithinFree int           // of Free
 	Fenced     []netip.Addr  // listed ones that the node has given up
 	Free       int           // per the snapshot; so are the next two

@@ -102,6 +102,7 @@ type PrefixSummary struct {
 	Prefix netip.Prefix `json:"prefix"`
 	Leased int          `json:"leased"`
 	Free   int          `json:"free,omitempty"`
+	Kept   int          `json:"kept,omitempty"` // of Free: for bridges alone
 }
 
 // PrefixSize is how many addresses of a delegated prefix a pool has: all of a /28, and of a /80 as many as any instance

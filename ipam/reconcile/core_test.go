@@ -233,6 +233,35 @@ func TestRelease(t *testing.T) {
 	}
 }
 
+// TestBridge: what a bridge keeps of its delegated prefix serves no other pod, however much of it is free.
+func TestBridge(t *testing.T) {
+	prefix := netip.MustParsePrefix("10.0.0.32/28")
+	for _, tt := range []struct {
+		name string
+		kept int
+		want []Call
+	}{
+		{"a bridge's", 13, []Call{{Action: Assign, ENI: "eni-0", Count: 4}}},
+		{"anybody's", 1, nil},
+	} {
+		s := newScript(t)
+		s.listed.ENIs[0].Prefixes = []netip.Prefix{prefix}
+		s.snap.Waiting, s.snap.Floor = 2, 11
+		s.snap.ENIs = []ipam.ENISummary{{ENI: "eni-0", Attachment: "at-0", Link: true, Leased: 3, Free: 13, Age: time.Hour,
+			Prefixes: []ipam.PrefixSummary{{Prefix: prefix, Leased: 3, Free: 13, Kept: tt.kept}}}}
+		s.step(Input{Snapshots: []ipam.Snapshot{s.snap}})
+		s.lead(1)
+		s.say(func(n *ipam.Snapshot) { p := s.newest(); n.Seen = ipam.Seen{Epoch: p.Epoch, Rev: p.Rev} })
+		var got []Call
+		for _, c := range s.calls {
+			got = append(got, Call{Action: c.Action, ENI: c.ENI, Count: c.Count})
+		}
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s prefix, calls (-want +got):\n%s", tt.name, diff)
+		}
+	}
+}
+
 // TestStrangers: nothing is done to an interface by a node's word alone (protocol r9), nor for another cluster.
 func TestStrangers(t *testing.T) {
 	s := newScript(t)

@@ -17,6 +17,11 @@ func (c *Core) view(now Now, n *node) ipam.Node {
 		Grow: heard && running, Warm: !n.snap.Unschedulable && !c.scarce(now, n), MinAge: c.cfg.Pool.MinAge,
 	}
 	v.Scarce = c.pressed(now, n)
+	for _, s := range n.snap.ENIs {
+		for _, p := range s.Prefixes {
+			v.Floor -= p.Kept // free, but not for the pods that wait for what a plan brings
+		}
+	}
 	if v.Grow && !n.snap.Unschedulable {
 		v.Budget = c.budget(now, n)
 	}
@@ -69,7 +74,7 @@ func (c *Core) viewENI(now Now, n *node, t *tracked) ipam.NodeENI {
 		e.Leased, e.Cooling, e.Free = s.Leased, s.Cooling, s.Free+s.Pending
 		for _, p := range s.Prefixes {
 			if p.Prefix.Addr().Is4() {
-				e.Within += ipam.PrefixSize(p.Prefix)
+				e.Within += ipam.PrefixSize(p.Prefix) - p.Kept
 			}
 			e.WithinFree += p.Free
 		}

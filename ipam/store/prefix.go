@@ -264,6 +264,9 @@ func (t *Tx) prefixSummaries(e *ENI) (all []ipam.PrefixSummary) {
 				s.Leased++
 			case r.State == ipam.Free && !r.Flagged:
 				s.Free++
+				if !single(e, a) {
+					s.Kept++
+				}
 			}
 		}
 		all = append(all, s)

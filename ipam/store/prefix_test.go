@@ -95,6 +95,18 @@ func TestBridge(t *testing.T) {
 	}
 	refused(bridged("two", "c2"))
 	refused(storetest.Request("c3"))
+	counts := func() []int { // leased, free, and of those kept for bridges
+		var s ipam.PrefixSummary
+		p.Do(func(tx *store.Tx) error { s = tx.Snapshot(p.Now).ENIs[0].Prefixes[0]; return nil })
+		return []int{s.Leased, s.Free, s.Kept}
+	}
+	want(t, "all that is free is kept", []int{1, 15, 15}, counts())
+	p.Do(func(tx *store.Tx) error {
+		tx.Ticket(p.Now, bridged("two", "c2"), p.Now.After(time.Minute))
+		want(t, "who waits for a prefix asks no plan", 0, tx.Snapshot(p.Now).Waiting)
+		tx.Drop(p.Now, bridged("two", "c2"), "test")
+		return nil
+	})
 
 	o := store.Options{Boot: storetest.Boot, NoSync: true}
 	if err := store.MoveAside(t.Context(), p.Path(), o); err != nil {
@@ -116,6 +128,8 @@ func TestBridge(t *testing.T) {
 		p.Do(func(tx *store.Tx) error { tx.Release(p.Now, bridged("one", c).Attachment, ""); return nil })
 	}
 	want(t, "given back", 0, len(p.State().ENIs[0].Bridges))
+	p.Pass(time.Hour)
+	want(t, "but for the next bridge's gateway", []int{0, 16, 1}, counts())
 	r := bridged("two", "c5")
 	r.Want = []netip.Addr{netip.MustParseAddr("10.110.10.47")} // the subnet's broadcast address
 	p.Do(func(tx *store.Tx) error {

@@ -65,10 +65,10 @@ func overlap(a, b []Family) bool {
 	return slices.ContainsFunc(a, func(f Family) bool { return slices.Contains(b, f) })
 }
 
-// waiting counts the live tickets.
+// waiting counts the live tickets, but for those that wait for a delegated prefix: no plan brings one.
 func (t *Tx) waiting(now Now) (n int) {
 	for _, k := range t.Tickets() {
-		if k.Deadline > now.Boot {
+		if k.Deadline > now.Boot && !k.Prefix {
 			n++
 		}
 	}
