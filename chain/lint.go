@@ -48,7 +48,7 @@ func rules() []func(*judge) {
 	return []func(*judge){
 		ruleNames, ruleListKeys, ruleListVersion, ruleDropIns,
 		eachStage(ruleKnown), eachStage(ruleVersion), eachStage(ruleKeys), eachStage(ruleCapabilities), eachStage(ruleFacts),
-		eachStage(ruleDelegate), eachStage(ruleSingleKeys), eachStage(ruleTraps), eachStage(ruleDel), eachStage(ruleCheck), ruleEnd,
+		eachStage(ruleDelegate), eachStage(ruleSingleKeys), eachStage(ruleValues), eachStage(ruleTraps), eachStage(ruleDel), eachStage(ruleCheck), ruleEnd,
 	}
 }
 

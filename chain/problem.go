@@ -42,7 +42,7 @@ func (p Problem) String() string {
 	if p.Stage > 0 {
 		b.WriteString(strings.TrimRight(fmt.Sprintf(" stage %d %s", p.Stage, p.Type), " "))
 	}
-	if p.Key != "" && p.Key != "type" { // that stands there already
+	if p.Key != "" && (p.Key != "type" || p.Stage == 0) { // a stage's stands there already
 		b.WriteString(" " + p.Key)
 	}
 	return b.String() + ": " + p.Text

@@ -206,6 +206,9 @@ func (j *judge) fixes(s *step, lack []contract.Fact) []string {
 	case wire != nil && (slices.Contains(lack, contract.Routed) || slices.Contains(lack, contract.HostInterface)):
 		out = []string{"another stage that makes the interface:   enichainctl chain swap " + wire.Type + "=ptp",
 			"or take " + s.Type + " out of the list"}
+		if wire.Type == "bridge" && wire.delegate != nil && !slices.Contains(lack, contract.HostInterface) {
+			out[0] = `"isGateway": true in ` + wire.name() // the bridge is the node's way to its pods
+		}
 	case len(lack) == 1 && lack[0] == contract.Gateway:
 		out = []string{`"gateway" beside each address of the plugin that gives them`}
 	default:

@@ -109,12 +109,9 @@ func (j *judge) speaks(s *step, key, plugin string, versions []string) {
 	j.stage(s, key, p)
 }
 
-// common is the highest version that every stage speaks; "" where there is none from 0.3.0 on.
+// common is the best version that every stage speaks, for all runtimes; "" where there is none from 0.3.0 on.
 func (j *judge) common() string {
-	for _, v := range []string{"1.1.0", "1.0.0", "0.4.0", "0.3.1", "0.3.0"} {
-		if j.options.Runtime == Containerd17 && v == "1.1.0" {
-			continue
-		}
+	for _, v := range []string{"1.0.0", "1.1.0", "0.4.0", "0.3.1", "0.3.0"} { // containerd 1.7 cannot read 1.1.0
 		all := true
 		for _, s := range j.steps {
 			all = all && (len(s.known.Versions) == 0 || slices.Contains(s.known.Versions, v))

@@ -43,8 +43,8 @@ type chains struct {
 
 func (a *app) chainFlags(c *cobra.Command) *chains {
 	x := &chains{app: a}
-	c.Flags().StringVar(&x.cniPath, "cni-path", a.getenv("CNI_PATH"), "where the stages are installed; folders separated by ':' "+
-		"(environment: CNI_PATH; else where enichainctl lies, if stages lie there too, else "+generation.DefaultBinDir+")")
+	c.Flags().StringVar(&x.cniPath, "cni-path", a.getenv("CNI_PATH"), "folders of stages, separated by ':' "+
+		"(else CNI_PATH, enichainctl's own, "+generation.DefaultBinDir+")")
 	return x
 }
 
