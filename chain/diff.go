@@ -232,7 +232,7 @@ func (d Difference) runningPods(a, b *List) []string {
 	var out []string
 	if a.Name != b.Name {
 		out = append(out,
-			fmt.Sprintf("the network's name changes: a runtime that deletes by the list on disk does not find what %q made, and leases under that name end by GC alone", a.Name))
+			fmt.Sprintf("the network's name changes: a runtime does not find what %q made; enichaind takes that away as they end, after chain apply", a.Name))
 	}
 	for _, s := range d.Stages {
 		switch s.Sign {

@@ -28,18 +28,26 @@ type Change struct {
 // Changed says whether the runtime has another list than before.
 func (c Change) Changed() bool { return c.Number != c.Before || c.Renamed != "" }
 
-// ErrName: it is not clear which file of the runtime's folder a list is to stand in.
-var ErrName = errors.New("it is not clear in which file of the runtime's folder the list is to stand")
+// What Target refuses.
+var (
+	// ErrName: it is not clear which file of the runtime's folder a list is to stand in.
+	ErrName = errors.New("it is not clear in which file of the runtime's folder the list is to stand")
+	// ErrSecond: another file of the folder has the network already.
+	ErrSecond = errors.New("the runtime would have the network twice")
+	// ErrSingle: what has the network is one plugin's configuration, whose file cannot hold a list.
+	ErrSingle = errors.New("the runtime has the network as one plugin's configuration")
+)
 
 // Target is the file of the runtime's folder that a list is for: as, if given; the file that holds the network's list
 // now; else one of the same name as the list's own (name, "" where it has none).
 func (f Folder) Target(network, name, as string) (string, error) {
 	there, known := f.Lists[network]
 	switch {
+	case known && filepath.Ext(there.File) != ".conflist":
+		return "", fmt.Errorf("%w: %s, in %s", ErrSingle, network, there.File)
+	case as != "" && known && there.File != as:
+		return "", fmt.Errorf("%w: %s stands in %s already, and %s would be a second one", ErrSecond, network, there.File, as)
 	case as != "":
-		if known && there.File != as {
-			return "", fmt.Errorf("%w: network %s stands in %s already, and %s would be a second one", ErrName, network, there.File, as)
-		}
 		name = as
 	case known:
 		name = there.File

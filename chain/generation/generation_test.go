@@ -161,13 +161,14 @@ func TestApplyKeepsTheMode(t *testing.T) {
 }
 
 func TestTarget(t *testing.T) {
-	folder := Folder{Lists: map[string]InFolder{"net": {File: "05-net.conflist"}}}
+	folder := Folder{Lists: map[string]InFolder{"net": {File: "05-net.conflist"}, "one": {File: "10-one.conf"}}}
 	for _, c := range []struct{ name, network, file, as, want, wrong string }{
 		{"where its network stands", "net", "no-snat.conflist", "", "05-net.conflist", ""},
 		{"a new network", "new", "new.conflist", "", "new.conflist", ""},
 		{"a new network from standard input", "new", "", "", "", "read from no file"},
 		{"named", "new", "", "10-new.conflist", "10-new.conflist", ""},
 		{"a second place", "net", "x.conflist", "10-x.conflist", "", "would be a second one"},
+		{"over one plugin's configuration", "one", "one.conflist", "", "", "one, in 10-one.conf"},
 		{"a name that no runtime reads", "new", "new.json.txt", "", "", "ends in .conflist"},
 		{"another folder", "new", "", "../new.conflist", "", "ends in .conflist"},
 	} {

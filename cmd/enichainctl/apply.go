@@ -96,7 +96,7 @@ func (x *applying) run(ctx context.Context, path string) error {
 	}
 	file, err := folder.Target(l.Name, name, x.as)
 	if err != nil {
-		return &failure{code: exitUsage, err: err, do: "name it:  --as 05-enichain.conflist"}
+		return x.unplaced(err, folder.Lists[l.Name].File)
 	}
 	leavers, pods, err := x.store.Leavers(text)
 	if err != nil {
@@ -120,6 +120,19 @@ func (x *applying) run(ctx context.Context, path string) error {
 		return err
 	}
 	return x.await(ctx, done.Change)
+}
+
+// unplaced says what to do where a list cannot stand; there is the file that has its network now.
+func (x *applying) unplaced(err error, there string) error {
+	f := &failure{code: exitUsage, err: err, do: "name it:  --as 05-enichain.conflist"}
+	there = filepath.Join(x.store.ConfDir, there)
+	switch {
+	case errors.Is(err, generation.ErrSecond):
+		f.do = "without --as it goes there"
+	case errors.Is(err, generation.ErrSingle):
+		f.code, f.do = exitWrong, fmt.Sprintf("move it away first:  mv %s %s.old", there, there)
+	}
+	return f
 }
 
 func (x *applying) read(path string) (text []byte, name string, err error) {

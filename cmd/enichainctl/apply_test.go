@@ -98,6 +98,9 @@ func TestApplyTells(t *testing.T) {
 	with, without := plain("bridge", "portmap"), plain("bridge")
 	first := n.put("05-enichain.conflist", with)
 	second := n.put("no-ports.conflist", without)
+	const one = `{"cniVersion":"1.0.0","name":"one","type":"tap"}`
+	single := n.put("one.conflist", `{"cniVersion":"1.0.0","name":"one","plugins":[{"type":"bridge","isDefaultGateway":true,"ipam":{"type":"host-local","subnet":"10.1.0.0/24"}}]}`)
+	n.put("net.d/10-one.conf", one)
 	steps := []struct {
 		name string
 		want int
@@ -125,6 +128,12 @@ WARNING  enichaind never ran on this node: nobody cleans up until it does`},
 		{"a wire cannot be taken", 1, []string{"chain", "apply", "--now", n.put("other.conflist", plain("ptp"))}, ""},
 		{"no list", 1, []string{"chain", "apply", n.put("broken.conflist", `{"name":`)}, ""},
 		{"nowhere to put it", 2, []string{"chain", "apply", "--as", "x.json", first}, ""},
+		{"a second place", 2, []string{"chain", "apply", "--as", "10-x.conflist", first}, `
+enichainctl: the runtime would have the network twice: enichain stands in 05-enichain.conflist already, and 10-x.conflist would be a second one
+without --as it goes there`},
+		{"over one plugin's configuration", 1, []string{"chain", "apply", single}, `
+enichainctl: the runtime has the network as one plugin's configuration: one, in 10-one.conf
+move it away first:  mv NODE/net.d/10-one.conf NODE/net.d/10-one.conf.old`},
 		{"no file", 3, []string{"chain", "apply", n.dir + "/none"}, `
 enichainctl: cannot read the list: open NODE/none: no such file or directory`},
 	}

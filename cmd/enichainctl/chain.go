@@ -29,6 +29,13 @@ func (a *app) chainCommand() *cobra.Command {
 		Short: "lists: compose, swap a stage, judge, explain, compare, install",
 		Long: "A chain is a list of stages in a file. These commands look at lists before a node sees them; they ask the installed\n" +
 			"plugins what they need and add, and know the reference plugins by themselves. FILE may be \"-\" for standard input.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("chain has no command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(a.lintCommand(), a.explainCommand(), a.composeCommand(), a.swapCommand(), a.diffCommand(),
 		a.applyCommand(), a.generationsCommand())

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"github.com/spf13/cobra"
 
 	"github.com/enichain/enichain/chain"
@@ -38,7 +40,12 @@ func (a *app) diffCommand() *cobra.Command {
 		Use:     "diff A B",
 		Short:   "what changes for new pods, for running pods, in the kernel",
 		Example: "  enichainctl chain diff /etc/cni/net.d/05-enichain.conflist conflists/external-snat.conflist",
-		Args:    cobra.ExactArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 2 {
+				return fmt.Errorf("diff takes two lists, but got %d", len(args))
+			}
+			return nil
+		},
 	}
 	x := a.chainFlags(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -63,7 +63,12 @@ func (a *app) swapCommand() *cobra.Command {
 			"Without FILE it is the list that containerd reads. Exit code 1: the result has errors; nothing is written then.",
 		Example: "  enichainctl chain swap portmap-compat=portmap conflists/05-enichain.conflist\n" +
 			"  enichainctl chain swap eni-ipam=host-local --set ranges=10.244.1.0/24 -w my.conflist",
-		Args: cobra.RangeArgs(1, 2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) < 1 || len(args) > 2 {
+				return fmt.Errorf("swap takes OLD=NEW and at most one file")
+			}
+			return nil
+		},
 	}
 	x.chains = a.chainFlags(c)
 	x.runtimeFlag(c)

@@ -140,6 +140,16 @@ try: enichainctl chain lint --help`)
 		"enichainctl: lint takes a file, a folder, or - for standard input\ntry: enichainctl chain lint --help")
 }
 
+func TestChainUsage(t *testing.T) {
+	d := newDesk(t)
+	d.says("frobnicate", exitUsage, "", "enichainctl: chain has no command \"frobnicate\"\ntry: enichainctl chain --help")
+	d.says("diff a", exitUsage, "", "enichainctl: diff takes two lists, but got 1\ntry: enichainctl chain diff --help")
+	d.says("swap a=b c d", exitUsage, "", "enichainctl: swap takes OLD=NEW and at most one file\ntry: enichainctl chain swap --help")
+	if out, errs, code := d.run(""); code != exitOK || errs != "" || !strings.Contains(out, "Available Commands:") {
+		t.Errorf("chain alone: exit %d\n%s%s", code, out, errs)
+	}
+}
+
 func TestChainLintJSON(t *testing.T) {
 	d := newDesk(t)
 	d.stdin = `{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"eni-ipam"},{"type":"routed-vet"}]}`
