@@ -39,7 +39,7 @@ func (n nat) add(ctx context.Context, c call, r *stages.Request) error {
 		}
 		if i > 0 {
 			undo, stop := context.WithTimeout(context.WithoutCancel(ctx), lockWait*time.Second)
-			_, failed := n.end(undo, r, nil)
+			_, failed := n.end(undo, r)
 			stop()
 			err = errors.Join(err, failed)
 		}

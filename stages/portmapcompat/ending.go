@@ -14,8 +14,10 @@ import (
 )
 
 // end removes one attachment's chains from iptables' table nat, ours and what upstream's portmap made for it, and says
-// which ports led where. c is what ADD was asked for, if that is known.
-func (n nat) end(ctx context.Context, r *stages.Request, c *call) ([]lead, error) {
+// which ports led where.
+func (n nat) end(ctx context.Context, r *stages.Request) ([]lead, error) {
+	asked, err := read(r)
+	known := err == nil && len(asked.wants) > 0
 	var gone []lead
 	var errs error
 	names := []string{upstreamChain(r.Attachment), secondChain(r.Attachment), oldChain(r.Attachment)}
@@ -28,7 +30,7 @@ func (n nat) end(ctx context.Context, r *stages.Request, c *call) ([]lead, error
 		if len(there) == 0 {
 			continue
 		}
-		if c != nil && n.endAsBegun(ctx, *c, r, f, there, &gone) {
+		if known && n.endAsBegun(ctx, asked, r, f, there, &gone) {
 			continue
 		}
 		some, err := n.removing(ctx, f, names, func(name string, rules []listed) bool {

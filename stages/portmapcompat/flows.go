@@ -55,34 +55,27 @@ func (c call) forgetBefore(pod netip.Addr) error {
 // forget drops the tracked connections that came by ports which are closed now, of UDP and SCTP: their senders keep them
 // alive by sending, from the same port again and again, and would never reach the next container. A client of TCP opens a
 // new one. So a container with TCP ports alone, the usual one, is spared the walk through the kernel's table, 9 ms and more.
-func forget(r *stages.Request, gone []lead) {
+func forget(conn *nfnl.Conn, r *stages.Request, gone []lead) {
 	byPod := map[netip.Addr][]lead{}
 	for _, l := range gone {
-		if l.proto == unix.IPPROTO_TCP {
-			continue
+		if l.proto != unix.IPPROTO_TCP {
+			byPod[l.pod.Addr()] = append(byPod[l.pod.Addr()], l)
 		}
-		byPod[l.pod.Addr()] = append(byPod[l.pod.Addr()], l)
 	}
-	if len(byPod) == 0 {
-		return
-	}
-	conn, err := nfnl.Open()
-	if err == nil {
-		defer conn.Close()
-		for pod, leads := range byPod {
-			var ports []conntrack.Port
-			for _, l := range leads {
-				ports = append(ports, conntrack.Port{Proto: l.proto, Number: l.host.Port()})
-			}
-			_, failed := conntrack.FlushAnswered(conn, pod, ports, func(f conntrack.Flow) bool {
-				return f.To.Addr() != pod && slices.ContainsFunc(leads, func(l lead) bool {
-					return f.Proto == l.proto && overlap(f.To, l.host)
-				})
+	var errs error
+	for pod, leads := range byPod {
+		var ports []conntrack.Port
+		for _, l := range leads {
+			ports = append(ports, conntrack.Port{Proto: l.proto, Number: l.host.Port()})
+		}
+		_, err := conntrack.FlushAnswered(conn, pod, ports, func(f conntrack.Flow) bool {
+			return f.To.Addr() != pod && slices.ContainsFunc(leads, func(l lead) bool {
+				return f.Proto == l.proto && overlap(f.To, l.host)
 			})
-			err = errors.Join(err, failed)
-		}
+		})
+		errs = errors.Join(errs, err)
 	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "portmap-compat: %s: %s: %v; they end by themselves\n", r.Command, r.Attachment, err)
+	if errs != nil {
+		fmt.Fprintf(os.Stderr, "portmap-compat: %s: %s: %v; they end by themselves\n", r.Command, r.Attachment, errs)
 	}
 }

@@ -2,8 +2,10 @@ package portmapcompat
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 
@@ -101,6 +103,47 @@ func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want)
 		b.Create(w.set, w.Element)
 	}
 	return nil
+}
+
+// drift is CHECK: what is missing or different, in words; "" is nothing.
+func (k kernel) drift(c call) (string, error) {
+	for _, w := range c.wants {
+		have, err := k.nft.Element(numbers.TablePortmap, w.set, w.Key)
+		switch {
+		case errors.Is(err, nft.ErrNotExist):
+			return w.String() + " is missing from table " + numbers.TablePortmap, nil
+		case err != nil:
+			return "", err
+		case have.Comment != w.Comment:
+			return w.String() + " belongs to " + cmp.Or(have.Comment, "nobody") + " now", nil
+		case !bytes.Equal(have.Data, w.Data):
+			return fmt.Sprintf("%s leads to %s, not to %s", w, target(have.Data), target(w.Data)), nil
+		}
+	}
+	tables := []nft.Table{masquerade()}
+	if c.suffix() == "" {
+		tables = append(tables, c.dnat())
+	} else if dnat, _, err := k.whole(c.config); err != nil || !dnat {
+		return "the rules of this network's conditions are missing from table " + numbers.TablePortmap, err
+	}
+	for _, t := range tables {
+		if drift, err := k.nft.Drift(t); drift != "" || err != nil {
+			return drift, err
+		}
+	}
+	return "", nil
+}
+
+// end takes out what an attachment has, and says which ports led where.
+func (k kernel) end(r *stages.Request) ([]lead, error) {
+	_, err := k.nft.Element(numbers.TablePortmap, setPods, podsKey(r.Attachment))
+	if errors.Is(err, nft.ErrNotExist) || unsupported(err) {
+		return nil, nil
+	} else if err != nil {
+		return nil, err
+	}
+	mine := owner(r.Attachment)
+	return k.release(func(comment string) bool { return comment == mine }, false)
 }
 
 // release takes out the elements that drop chooses by their owners, and says which ports led where. Where there are none

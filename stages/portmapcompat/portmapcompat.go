@@ -5,8 +5,6 @@
 package portmapcompat
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,7 +173,11 @@ func (c call) check(ctx context.Context, r *stages.Request) (drift string, err e
 			drift += "; see nft list table inet " + numbers.TablePortmap
 		}
 	default:
-		drift, err = checkNAT(ctx, c, r)
+		var n nat
+		if n, err = openNAT(); err == nil {
+			defer n.close()
+			drift, err = n.check(ctx, c, r)
+		}
 	}
 	if drift != "" || err != nil {
 		return drift, err
@@ -191,60 +193,40 @@ func (c call) check(ctx context.Context, r *stages.Request) (drift string, err e
 	return "", err
 }
 
-func (k kernel) drift(c call) (string, error) {
-	for _, w := range c.wants {
-		have, err := k.nft.Element(numbers.TablePortmap, w.set, w.Key)
-		switch {
-		case errors.Is(err, nft.ErrNotExist):
-			return w.String() + " is missing from table " + numbers.TablePortmap, nil
-		case err != nil:
-			return "", err
-		case have.Comment != w.Comment:
-			return w.String() + " belongs to " + cmp.Or(have.Comment, "nobody") + " now", nil
-		case !bytes.Equal(have.Data, w.Data):
-			return fmt.Sprintf("%s leads to %s, not to %s", w, target(have.Data), target(w.Data)), nil
-		}
-	}
-	tables := []nft.Table{masquerade()}
-	if c.suffix() == "" {
-		tables = append(tables, c.dnat())
-	} else if dnat, _, err := k.whole(c.config); err != nil || !dnat {
-		return "the rules of this network's conditions are missing from table " + numbers.TablePortmap, err
-	}
-	for _, t := range tables {
-		if drift, err := k.nft.Drift(t); drift != "" || err != nil {
-			return drift, err
-		}
-	}
-	return "", nil
-}
-
 // Del closes the container's ports, found by their owner: it needs neither prevResult nor namespace nor the runtime's
 // list, and a port that another container took over stays with that one. Both backends are looked at, whatever the
 // configuration says by now, and so is what upstream's portmap made for the container. Nothing there costs a handful of
 // questions to the kernel, and no process.
 func (Stage) Del(ctx context.Context, r *stages.Request) error {
-	gone, err := ended(r)
-	more, natErr := endedNAT(ctx, r)
-	forget(r, append(gone, more...))
-	return kernelError(r, errors.Join(err, natErr))
+	k, n, err := openBoth()
+	if err != nil {
+		return kernelError(r, err)
+	}
+	defer closeBoth(k, n)
+	gone, err := k.end(r)
+	more, natErr := n.end(ctx, r)
+	err = errors.Join(err, natErr, n.endUpstream(r))
+	forget(n.nl, r, append(gone, more...))
+	return kernelError(r, err)
 }
 
-// ended is the nftables part of Del.
-func ended(r *stages.Request) ([]lead, error) {
+// openBoth opens what DEL and GC look through at both backends. The kernel frees what was deleted for some 10 ms, and
+// whoever closes a netfilter socket meanwhile waits for it: so both stay open until all else is done.
+func openBoth() (kernel, nat, error) {
 	k, err := openKernel()
 	if err != nil {
-		return nil, err
+		return kernel{}, nat{}, err
 	}
-	defer k.close()
-	_, err = k.nft.Element(numbers.TablePortmap, setPods, podsKey(r.Attachment))
-	if errors.Is(err, nft.ErrNotExist) || unsupported(err) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
+	n, err := openNAT()
+	if err != nil {
+		k.close()
 	}
-	mine := owner(r.Attachment)
-	return k.release(func(comment string) bool { return comment == mine }, false)
+	return k, n, err
+}
+
+func closeBoth(k kernel, n nat) {
+	n.close()
+	k.close()
 }
 
 // GC closes the ports of this network's attachments that are gone, in both backends.
@@ -258,17 +240,17 @@ func (Stage) GC(ctx context.Context, r *stages.Request) error {
 	for _, a := range r.Valid {
 		valid[owner(a)] = true
 	}
-	k, err := openKernel()
+	k, n, err := openBoth()
 	if err != nil {
 		return kernelError(r, err)
 	}
-	defer k.close()
+	defer closeBoth(k, n)
 	gone, err := k.release(func(comment string) bool { return nft.Owned(comment, r.Network) && !valid[comment] }, true)
 	if unsupported(err) {
 		err = nil
 	}
-	more, natErr := collectNAT(ctx, r)
-	forget(r, append(gone, more...))
+	more, natErr := n.collect(ctx, r)
+	forget(n.nl, r, append(gone, more...))
 	return kernelError(r, errors.Join(err, natErr))
 }
 
