@@ -38,8 +38,11 @@ func (s Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, erro
 	look, done := s.inUse()
 	defer done()
 	q := &queue{stage: s, r: r, conf: conf, file: file, began: time.Now(), request: store.LeaseRequest{
-		Attachment: ipam.Attachment(r.Attachment), Pool: pool, Families: conf.families(), Want: want, Primary: conf.Scope == scopePrimary,
-		Gateway: conf.Gateway == gatewayReserve && conf.Scope != scopePrefix, Prefix: conf.Scope == scopePrefix, Netns: r.Netns, Pod: r.Pod.String(), InUse: look}}
+		Attachment: ipam.Attachment(r.Attachment), Pool: pool, Families: conf.families(), Want: want,
+		Primary: conf.Scope == scopePrimary, Prefix: conf.Scope == scopePrefix,
+		Gateway: conf.Gateway == gatewayReserve && conf.Scope != scopePrefix, // a prefix has its own
+		Netns:   r.Netns, Pod: r.Pod.String(), InUse: look,
+	}}
 	lease, err := q.lease(ctx)
 	if err != nil {
 		return nil, err

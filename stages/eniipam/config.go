@@ -156,12 +156,17 @@ func (c *config) router(r *stages.Request) error {
 	if c.caller != bridging {
 		return nil
 	}
-	for _, key := range []string{"isGateway", "isDefaultGateway"} {
-		if raw, ok := r.Member(key); ok && string(raw) == "true" {
+	given := "nothing"
+	for _, key := range []string{"isDefaultGateway", "isGateway"} {
+		raw, ok := r.Member(key)
+		if string(raw) == "true" {
 			return nil
 		}
+		if ok {
+			given = string(raw)
+		}
 	}
-	return stages.Errorf(stages.Config, `isGateway: want true: VPC addresses on a bridge need the node as their gateway`)
+	return stages.Errorf(stages.Config, "isGateway: want true, got %s: VPC addresses on a bridge need the node as their gateway", given)
 }
 
 // agree refuses an option that is said twice and differently.

@@ -172,7 +172,7 @@ func TestRefused(t *testing.T) {
 	n := newNode(t, storetest.ENI(0, 4))
 	tests := []struct{ name, conf, want string }{
 		{"macvlan", n.delegated("macvlan", ""), "CONFIG eni-ipam cannot serve macvlan: EC2 drops packets whose source MAC is not the network interface's; use routed-veth"},
-		{"bridge that is no gateway", n.delegated("bridge", ""), "CONFIG isGateway: want true"},
+		{"bridge that is no gateway", n.delegated("bridge", ""), "CONFIG isGateway: want true, got nothing"},
 		{"bridge of single addresses", n.delegated("bridge", `,"scope":"primary"`), `CONFIG ipam.scope: want "prefix"`},
 		{"scope prefix", n.conf(`,"scope":"prefix"`), `CONFIG scope: "prefix" gives a bridge a delegated prefix`},
 		{"scope under ptp", n.delegated("ptp", `,"scope":"any"`), `CONFIG ipam.scope: want "primary": ptp cannot steer`},

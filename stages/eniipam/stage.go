@@ -263,8 +263,8 @@ func timed(r *stages.Request, run func(inside func()) error) error {
 	return err
 }
 
-// inUse asks the kernel whether it routes an address to a pod, or has it itself (a bridge, an administrator): one question per address that is about to be leased. A
-// kernel that does not answer does not stop a pod: the pool's word stands then.
+// inUse asks the kernel whether it routes an address to a pod, or has it itself (a bridge, an administrator): one question
+// per address that is about to be leased. A kernel that does not answer does not stop a pod: the pool's word stands then.
 func (s Stage) inUse() (func(netip.Addr) bool, func()) {
 	if s.InUse != nil {
 		return s.InUse, func() {}
