@@ -68,6 +68,30 @@ func folderOf(path string) Namespace {
 	return Namespace{Dev: uint64(st.Dev), Ino: st.Ino}
 }
 
+// namespaceFinding says whether a birth's network namespace is still there. In a mount namespace that does not show
+// the runtime's, a path proves nothing.
+func namespaceFinding(b Birth) Finding {
+	path := b.Cached.Netns
+	here := namespaceAt(path)
+	seen := b.Netns != Namespace{}
+	info, err := os.Stat(path)
+	switch {
+	case here != Namespace{} && (!seen || here == b.Netns):
+		return There
+	case b.Folder == Namespace{} || folderOf(path) != b.Folder:
+		return Unknown // we see another folder of namespaces than when it was written down, or none
+	case here != Namespace{}: // another one
+		return Gone
+	case err == nil && info.Mode().IsRegular():
+		return Unknown // a mount point that may carry the namespace in the runtime's own mount namespace
+	case err == nil: // such as /dev/null: the attachment never had one
+		return Gone
+	case errors.Is(err, fs.ErrNotExist):
+		return Gone
+	}
+	return Unknown
+}
+
 // birthOf is the birth that a cached result tells of.
 func birthOf(e *Entry, boot string, n Network, dropIns []Stage) (Birth, error) {
 	b := Birth{File: e.Name, ID: e.ID, At: e.At, Boot: boot, Netns: namespaceAt(e.Cached.Netns),

@@ -26,6 +26,7 @@ type Rule struct {
 	Known   bool
 	Current *InFolder // what it has for the network; nil: no list of that name
 	Since   int       // the generation under which all living births were last seen in the cache; 0: not known
+	Settled time.Time // since when this daemon knows which generation is the newest, by a clock that nobody sets
 	Absent  time.Time // since when the folder is known to have no list of that name
 }
 
@@ -303,6 +304,9 @@ func (w World) retire(p *Plan, r Rule) {
 		from, replaced := r.Absent, r.Current == nil
 		if len(remain) > 1 {
 			from, replaced = remain[1].Installed, true
+			if r.Settled.After(from) {
+				from = r.Settled
+			}
 		}
 		if !replaced || slices.ContainsFunc(r.Births, func(b Birth) bool { return !b.done() && r.Of(b) == g.Number }) {
 			return

@@ -258,6 +258,10 @@ func TestPlan(t *testing.T) {
 		{"no pods, but some may be on their way", func(w *World) { w.Now = epoch.Add(DefaultGrace) }, []string{}},
 		{"no pods of the first, and none on their way", func(w *World) { w.Now = epoch.Add(time.Second + DefaultGrace) },
 			[]string{"retire 1 portmap-compat"}},
+		{"no pods of the first, but the clock was set forward", func(w *World) {
+			w.Now = epoch.Add(time.Hour)
+			w.rule(func(r *Rule) { r.Settled = w.Now.Add(-time.Minute) })
+		}, []string{}},
 		{"no pods at all", func(w *World) { w.Now = epoch.Add(time.Hour) }, []string{"retire 1 portmap-compat", "retire 2 portmap"}},
 		{"the second has a pod", func(w *World) { w.born(t, "a", 2, true); w.Now = epoch.Add(time.Hour) }, []string{"retire 1 portmap-compat"}},
 		{"the first has a pod that is being cleaned up", func(w *World) {

@@ -39,6 +39,7 @@ type Keeper struct {
 	cache   *Cache
 	gone    map[string]time.Time // namespaces of births, by key, and since when they are known to be gone
 	absent  map[string]time.Time // networks that the runtime's folder has no list of, and since when that is known
+	newest  map[string]time.Time // newest generations, "network/number", and since when they are known to be
 	said    map[string]bool      // what was told already
 	retires map[string]trouble   // generations whose GC fails
 	now     func() time.Time     // nil: the wall's
@@ -56,7 +57,8 @@ func (k *Keeper) Round(ctx context.Context) (again time.Time, err error) {
 	k.next, k.acted = time.Time{}, false
 	if k.cache == nil {
 		k.Store = k.Store.Remembering()
-		k.cache, k.absent, k.said, k.retires = NewCache(k.Store.Results), map[string]time.Time{}, map[string]bool{}, map[string]trouble{}
+		k.cache, k.said, k.retires = NewCache(k.Store.Results), map[string]bool{}, map[string]trouble{}
+		k.absent, k.newest = map[string]time.Time{}, map[string]time.Time{}
 	}
 	w, err := k.look(ctx)
 	if err != nil {
@@ -109,6 +111,13 @@ func (k *Keeper) look(ctx context.Context) (w World, err error) {
 		r, err := k.rule(ctx, n, folder, w.Now)
 		if err != nil {
 			return w, err
+		}
+		if last := r.newest(); last != nil {
+			name := last.name()
+			if k.newest[name].IsZero() {
+				k.newest[name] = w.Now
+			}
+			r.Settled = k.newest[name]
 		}
 		w.Rules[n.Name] = r
 	}
@@ -223,30 +232,6 @@ func (k *Keeper) leases(ctx context.Context) (map[Attachment]bool, error) {
 		leases = map[Attachment]bool{}
 	}
 	return leases, err
-}
-
-// namespaceFinding says whether a birth's network namespace is still there. In a mount namespace that does not show
-// the runtime's, a path proves nothing.
-func namespaceFinding(b Birth) Finding {
-	path := b.Cached.Netns
-	here := namespaceAt(path)
-	seen := b.Netns != Namespace{}
-	info, err := os.Stat(path)
-	switch {
-	case here != Namespace{} && (!seen || here == b.Netns):
-		return There
-	case b.Folder == Namespace{} || folderOf(path) != b.Folder:
-		return Unknown // we see another folder of namespaces than when it was written down, or none
-	case here != Namespace{}: // another one
-		return Gone
-	case err == nil && info.Mode().IsRegular():
-		return Unknown // a mount point that may carry the namespace in the runtime's own mount namespace
-	case err == nil: // such as /dev/null: the attachment never had one
-		return Gone
-	case errors.Is(err, fs.ErrNotExist):
-		return Gone
-	}
-	return Unknown
 }
 
 // act does what was planned, and joins the errors of what could not be done.
@@ -368,7 +353,7 @@ func (k *Keeper) forget(w World, b Birth) error {
 // generation up.
 func (k *Keeper) retire(ctx context.Context, w World, r Retirement) error {
 	g := r.Generation
-	name := fmt.Sprintf("%s/%d", g.Network, g.Number)
+	name := g.name()
 	t := k.retires[name]
 	if t.next.After(w.Now) {
 		k.later(t.next)

@@ -47,6 +47,8 @@ type Generation struct {
 	List      List   // without drop-ins
 }
 
+func (g Generation) name() string { return fmt.Sprintf("%s/%d", g.Network, g.Number) }
+
 // Network is what the store knows of one network.
 type Network struct {
 	Name        string
