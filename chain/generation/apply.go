@@ -131,6 +131,9 @@ func (s Store) install(c *Change, n *Network, l List, folder Folder, text []byte
 	if err := os.MkdirAll(s.ConfDir, 0o755); err != nil {
 		return fmt.Errorf("cannot make the runtime's folder: %w", err)
 	}
+	if err := s.sweep(); err != nil {
+		return err
+	}
 	if err := replaceLike(filepath.Join(s.ConfDir, c.File), text); err != nil {
 		return err
 	}
@@ -138,6 +141,18 @@ func (s Store) install(c *Change, n *Network, l List, folder Folder, text []byte
 		return err
 	}
 	return s.recordBirths(folder, tracked) // of those that were on their way
+}
+
+// sweep removes what an Apply that was killed left in the runtime's folder. Only who holds the lock writes there.
+func (s Store) sweep() error {
+	left, err := filepath.Glob(filepath.Join(escapeGlob(s.ConfDir), ".enichain-*"+temporary))
+	for _, path := range left {
+		err = errors.Join(err, os.Remove(path))
+	}
+	if err != nil {
+		return fmt.Errorf("cannot clean up the runtime's folder: %w", err)
+	}
+	return nil
 }
 
 // installed remembers what stands in the file, and keeps what was offered for it.

@@ -147,6 +147,7 @@ func TestApplyKeepsTheMode(t *testing.T) {
 	if err := os.Symlink(elsewhere, path); err != nil {
 		t.Fatal(err)
 	}
+	write(t, filepath.Join(s.ConfDir, ".enichain-123"+temporary), before) // of one that was killed
 	if _, err := s.Apply(t.Context(), "05-net.conflist", listOf("net", "a"), false); err != nil {
 		t.Fatal(err)
 	}
@@ -154,6 +155,9 @@ func TestApplyKeepsTheMode(t *testing.T) {
 		if info, err := os.Lstat(file); err != nil || info.Mode() != 0o600 {
 			t.Errorf("%s: %v, %v; want a file with mode 0600", file, info.Mode(), err)
 		}
+	}
+	if d := cmp.Diff([]string{"05-net.conflist"}, names(t, s.ConfDir)); d != "" {
+		t.Errorf("the runtime's folder (-want +got)\n%s", d)
 	}
 	if text, err := os.ReadFile(elsewhere); err != nil || string(text) != string(before) {
 		t.Errorf("what the link named: %s, %v", text, err)

@@ -39,14 +39,26 @@ func (s Store) setLast(file string, l lasting) error {
 
 // Offer applies a list that a configuration names for a file of the runtime's folder: when it is another than the one
 // it offered before, and when nothing stands in that file. In the second case what stood there last comes back, which
-// may be a list that was applied by hand since.
+// may be a list that was applied by hand since. A network that somebody gave another file stays in that one.
 func (s Store) Offer(ctx context.Context, file string, text []byte) (c Change, changed bool, err error) {
 	sum := sha256.Sum256(text)
 	offered := hex.EncodeToString(sum[:])
+	l, err := ParseList(text)
+	if err != nil {
+		return c, false, err
+	}
+	folder, err := ReadFolder(s.ConfDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return c, false, err
+	}
+	target, err := folder.Target(l.Name, file, "")
+	if err != nil {
+		return c, false, err
+	}
 	was := s.last(file)
 	if was.Offered == offered {
 		_, err := os.Stat(filepath.Join(s.ConfDir, file))
-		if err == nil {
+		if err == nil || folder.Lists[was.Network].File != "" {
 			return c, false, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -56,8 +68,8 @@ func (s Store) Offer(ctx context.Context, file string, text []byte) (c Change, c
 			text = g.Text
 		}
 	}
-	before, readErr := os.ReadFile(filepath.Join(s.ConfDir, file))
-	if c, err = s.Apply(ctx, file, text, false); err != nil {
+	before, readErr := os.ReadFile(filepath.Join(s.ConfDir, target))
+	if c, err = s.Apply(ctx, target, text, false); err != nil {
 		return c, false, err
 	}
 	return c, readErr != nil || string(before) != string(text), s.setLast(file, lasting{c.Network, c.Number, offered})

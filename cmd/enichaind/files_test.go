@@ -14,17 +14,21 @@ func TestInstallList(t *testing.T) {
 	from, to := filepath.Join(t.TempDir(), "05-enichain.conflist"), filepath.Join(t.TempDir(), "net.d")
 	write(t, from, `{"name":"enichain","plugins":[{"type":"a"}]}`)
 	lists := generation.Store{Dir: filepath.Join(t.TempDir(), "lists"), ConfDir: to, Results: t.TempDir()}
-	byHand := filepath.Join(to, "05-enichain.conflist")
+	byHand, other := filepath.Join(to, "05-enichain.conflist"), filepath.Join(to, "10-enichain.conflist")
 	steps := []struct {
 		name    string
 		before  func()
 		changed bool
+		file    string
 	}{
-		{"the first time", func() {}, true},
-		{"again, nothing to do", func() {}, false},
-		{"a new list", func() { write(t, from, `{"name":"enichain","plugins":[{"type":"b"}]}`) }, true},
-		{"somebody removed it", func() { os.Remove(byHand) }, true},
-		{"another was applied by hand", func() { write(t, byHand, `{"name":"enichain","plugins":[{"type":"c"}]}`) }, false},
+		{"the first time", func() {}, true, filepath.Base(byHand)},
+		{"again, nothing to do", func() {}, false, filepath.Base(byHand)},
+		{"a new list", func() { write(t, from, `{"name":"enichain","plugins":[{"type":"b"}]}`) }, true, filepath.Base(byHand)},
+		{"somebody removed it", func() { os.Remove(byHand) }, true, filepath.Base(byHand)},
+		{"another was applied by hand", func() { write(t, byHand, `{"name":"enichain","plugins":[{"type":"c"}]}`) }, false, filepath.Base(byHand)},
+		{"it was given another name", func() { os.Rename(byHand, other) }, false, filepath.Base(other)},
+		{"a new list, for the other name", func() { write(t, from, `{"name":"enichain","plugins":[{"type":"d"}]}`) }, true, filepath.Base(other)},
+		{"again", func() {}, false, filepath.Base(other)},
 	}
 	for _, step := range steps {
 		step.before()
@@ -32,7 +36,7 @@ func TestInstallList(t *testing.T) {
 		if err != nil || changed != step.changed {
 			t.Fatalf("%s: changed %v, error %v; want %v", step.name, changed, err, step.changed)
 		}
-		if diff := cmp.Diff([]string{"05-enichain.conflist"}, names(t, to)); diff != "" {
+		if diff := cmp.Diff([]string{step.file}, names(t, to)); diff != "" {
 			t.Fatalf("%s: files (-want +got):\n%s", step.name, diff)
 		}
 	}
