@@ -11,6 +11,12 @@ import (
 	"time"
 )
 
+// resultV4 is the prevResult of the first pod with its IPv4 address alone.
+func resultV4() object {
+	return object{"cniVersion": "1.0.0", "interfaces": []object{{"name": "eth0", "sandbox": "/somewhere"}},
+		"ips": []object{{"address": "10.0.1.1/32", "interface": 0}}}
+}
+
 // counting puts a folder first in PATH whose iptables, ip6tables and nft note each process, and returns their count since
 // it was last asked.
 func (n *node) counting() func() int {
@@ -60,7 +66,7 @@ func TestProcesses(t *testing.T) {
 	}
 	eachVariant(t, func(t *testing.T, n *node) {
 		count := n.counting()
-		v4 := object{"prevResult": object{"cniVersion": "1.0.0", "ips": []object{{"address": "10.0.1.1/32"}}}}
+		v4 := object{"prevResult": resultV4()}
 		took := func(plugin, verb string, ports []object, conf object) int {
 			t.Helper()
 			count()
@@ -135,7 +141,7 @@ func TestBesideKubeProxy(t *testing.T) {
 		}
 		n.sh("iptables-restore --noflush < " + rules)
 		conf := object{"backend": "iptables", "externalSetMarkChain": "KUBE-MARK-MASQ",
-			"prevResult": object{"cniVersion": "1.0.0", "ips": []object{{"address": "10.0.1.1/32"}}}}
+			"prevResult": resultV4()}
 		kube := func() []string {
 			return slices.DeleteFunc(n.nat("iptables"), func(line string) bool { return strings.Contains(line, "CNI-") })
 		}
