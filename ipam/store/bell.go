@@ -82,11 +82,18 @@ func (b *Bell) Wait(ctx context.Context) error {
 			return err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { _ = b.file.SetReadDeadline(time.Unix(1, 0)) })
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		_ = b.file.SetReadDeadline(time.Unix(1, 0))
+		close(ended)
+	})
 	n, err := b.file.Read(b.buf[:])
-	if !stop() && err != nil {
+	if !stop() { // ctx ended, perhaps just behind a commit: its deadline must not meet the next Wait
+		<-ended
 		_ = b.file.SetReadDeadline(time.Time{})
-		return ctx.Err()
+		if err != nil {
+			return ctx.Err()
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("cannot listen for %s: %w", b.path, err)
