@@ -9,12 +9,20 @@ import (
 	"strings"
 )
 
+// longestLink is how long a link's name may be (IFNAMSIZ without the end).
+const longestLink = 15
+
 // ruleValues: what the reference plugins refuse although it is of the right kind.
 func ruleValues(j *judge, s *step) {
 	switch s.Type {
 	case "tuning":
 		j.sysctls(s)
 	case "bridge":
+		raw, _ := s.Member("bridge")
+		if name, _ := text(raw); len(name) > longestLink {
+			j.stage(s, "bridge", Problem{Code: "C107", Severity: Error, Text: fmt.Sprintf("want a name of at most %d bytes, got %q", longestLink, name),
+				Why: "the kernel takes no longer one, and no pod starts"})
+		}
 		if s.truth("hairpinMode") && s.truth("promiscMode") {
 			j.stage(s, "promiscMode", Problem{Code: "C110", Severity: Error, Text: "cannot be given together with hairpinMode",
 				Why: "bridge refuses both at once, and no pod starts", Fixes: []string{`take "promiscMode" out`}})
@@ -93,11 +101,13 @@ func (j *judge) routes(s *step, plugin string, ipam json.RawMessage) {
 	}
 }
 
-// rangeValues: host-local's ranges lie in their subnets, and these have room.
+// span is one range of host-local.
+type span struct {
+	Subnet, RangeStart, RangeEnd string
+}
+
+// rangeValues: host-local's ranges lie in their subnets, these have room, and no two share an address.
 func (j *judge) rangeValues(s *step, ipam json.RawMessage) {
-	type span struct {
-		Subnet, RangeStart, RangeEnd string
-	}
 	var c struct {
 		span
 		Ranges [][]span `json:"ranges"`
@@ -105,34 +115,70 @@ func (j *judge) rangeValues(s *step, ipam json.RawMessage) {
 	if json.Unmarshal(ipam, &c) != nil {
 		return
 	}
-	judge := func(key string, r span) {
-		p := Problem{Code: "C107", Severity: Error, Why: "host-local refuses ADD, and no pod starts"}
-		subnet, err := netip.ParsePrefix(r.Subnet)
-		switch {
-		case err != nil:
-			p.Text = "want a prefix for subnet, got " + strconv.Quote(r.Subnet)
-		case subnet != subnet.Masked():
-			p.Text = fmt.Sprintf("want the first address of the subnet, got %q", r.Subnet)
-			p.Fixes = []string{fmt.Sprintf(`"subnet": "%s"`, subnet.Masked())}
-		case subnet.Bits() > subnet.Addr().BitLen()-2:
-			p.Text = fmt.Sprintf("want a subnet with room for more than two addresses, got %q", r.Subnet)
-		case outside(subnet, r.RangeStart):
-			p.Text = fmt.Sprintf("want a rangeStart in %s, got %q", subnet, r.RangeStart)
-		case outside(subnet, r.RangeEnd):
-			p.Text = fmt.Sprintf("want a rangeEnd in %s, got %q", subnet, r.RangeEnd)
-		default:
+	report := func(key, text string, fixes ...string) {
+		j.stage(s, key, Problem{Code: "C107", Severity: Error, Text: text, Why: "host-local refuses ADD, and no pod starts", Fixes: fixes})
+	}
+	type limits struct{ first, last netip.Addr }
+	var seen []limits
+	look := func(key string, r span) {
+		text, fixes := r.fault()
+		if text != "" {
+			report(key, text, fixes...)
 			return
 		}
-		j.stage(s, key, p)
+		first, last := r.limits()
+		if slices.ContainsFunc(seen, func(o limits) bool {
+			return o.first.BitLen() == first.BitLen() && !last.Less(o.first) && !o.last.Less(first)
+		}) {
+			report(key, fmt.Sprintf("want ranges that share no address, got %s-%s beside another with some of these", first, last))
+		}
+		seen = append(seen, limits{first, last})
 	}
 	if c.Subnet != "" {
-		judge("ipam.subnet", c.span)
+		look("ipam.subnet", c.span)
 	}
-	for _, set := range c.Ranges {
-		for _, r := range set {
-			judge("ipam.ranges", r)
-		}
+	for _, r := range slices.Concat(c.Ranges...) {
+		look("ipam.ranges", r)
 	}
+}
+
+// fault is what host-local refuses of a range; "" for nothing.
+func (r span) fault() (text string, fixes []string) {
+	subnet, err := netip.ParsePrefix(r.Subnet)
+	switch {
+	case err != nil:
+		return "want a prefix for subnet, got " + strconv.Quote(r.Subnet), nil
+	case subnet != subnet.Masked():
+		return fmt.Sprintf("want the first address of the subnet, got %q", r.Subnet), []string{fmt.Sprintf(`"subnet": "%s"`, subnet.Masked())}
+	case subnet.Bits() > subnet.Addr().BitLen()-2:
+		return fmt.Sprintf("want a subnet with room for more than two addresses, got %q", r.Subnet), nil
+	case outside(subnet, r.RangeStart):
+		return fmt.Sprintf("want a rangeStart in %s, got %q", subnet, r.RangeStart), nil
+	case outside(subnet, r.RangeEnd):
+		return fmt.Sprintf("want a rangeEnd in %s, got %q", subnet, r.RangeEnd), nil
+	}
+	if first, last := r.limits(); last.Less(first) {
+		return fmt.Sprintf("want a rangeEnd behind rangeStart %s, got %s", first, last), nil
+	}
+	return "", nil
+}
+
+// limits are the first and the last address of a range without a fault in its words.
+func (r span) limits() (first, last netip.Addr) {
+	subnet := netip.MustParsePrefix(r.Subnet)
+	first = subnet.Addr()
+	bytes := first.AsSlice()
+	for bit := subnet.Bits(); bit < first.BitLen(); bit++ {
+		bytes[bit/8] |= 0x80 >> (bit % 8)
+	}
+	last, _ = netip.AddrFromSlice(bytes)
+	if a, err := netip.ParseAddr(r.RangeStart); err == nil {
+		first = a
+	}
+	if a, err := netip.ParseAddr(r.RangeEnd); err == nil {
+		last = a
+	}
+	return first, last
 }
 
 // outside says whether an address is given, and none of the subnet's.
