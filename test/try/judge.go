@@ -26,6 +26,9 @@ type result struct {
 		Address   netip.Prefix `json:"address"`
 		Gateway   string       `json:"gateway"`
 	} `json:"ips"`
+	Routes []struct {
+		Dst string `json:"dst"`
+	} `json:"routes"`
 	DNS json.RawMessage `json:"dns"`
 }
 
@@ -52,6 +55,11 @@ func (t *trial) judgeStep(step Step, stdin, out []byte) {
 	for _, ip := range asked.Prev.IPs {
 		if !slices.ContainsFunc(r.addresses(), func(p netip.Prefix) bool { return p.Addr() == ip.Address.Addr() }) {
 			t.report.brokenOnce(who+" address", "%s: it drops the address %s of the stages before it", who, ip.Address.Addr())
+		}
+	}
+	for _, route := range asked.Prev.Routes {
+		if !slices.Contains(r.Routes, route) {
+			t.report.brokenOnce(who+" route", "%s: it drops the route to %s of the stages before it", who, route.Dst)
 		}
 	}
 }

@@ -72,6 +72,9 @@ func (t *trial) killOnce(k *Kill) error {
 		t.gc()
 	}
 	t.record.silent = false
+	if err := t.severed(p.wires); err != nil {
+		return err
+	}
 	if k.Left, err = t.left(); err == nil && k.Clean == "GC" {
 		// eni-ipam's GC leaves a lease of the last minute alone: its ADD may still run.
 		k.Left = slices.DeleteFunc(k.Left, func(c kernel.Change) bool { return c.Section == leaseSection })

@@ -1,11 +1,14 @@
 package try
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/vishvananda/netlink"
 
 	"github.com/enichain/enichain/test/kernel"
 )
@@ -35,8 +38,50 @@ func (t *trial) state() (kernel.State, error) {
 	return s, nil
 }
 
-// settling is how long the kernel may take to do what it does later: a namespace's links go some time after it.
-const settling = 3 * time.Second
+// How long the kernel may take to do what it does later. A link whose other end was in a namespace that is gone goes
+// with that: one worker of the kernel takes away one after another, for the whole machine.
+const (
+	settling = 100 * time.Millisecond
+	linkGoes = 3 * time.Second
+	wireGoes = 30 * time.Second
+)
+
+// wires is how many links of the node have their other end in another namespace.
+func wires() (int, error) {
+	links, err := netlink.LinkList()
+	for again := 0; errors.Is(err, netlink.ErrDumpInterrupted) && again < 10; again++ { // a link came or went meanwhile
+		links, err = netlink.LinkList()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot list the node's links: %w", err)
+	}
+	links = slices.DeleteFunc(links, func(l netlink.Link) bool { return l.Attrs().NetNsID == -1 })
+	return len(links), nil
+}
+
+// severed waits until no more wires are left than there were before a pod, whose namespace is gone now. Where too many
+// stay, the next look finds them.
+func (t *trial) severed(before int) error {
+	for began := time.Now(); time.Since(began) < wireGoes; {
+		if n, err := wires(); err != nil || n <= before {
+			return err
+		}
+		if err := t.pause(5 * time.Millisecond); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pause lets the kernel go on.
+func (t *trial) pause(d time.Duration) error {
+	select {
+	case <-t.ctx.Done():
+		return t.ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
 
 // settled reads the state until it is as wanted, or patience ends.
 func (t *trial) settled(want kernel.State) (kernel.State, error) {
@@ -56,31 +101,26 @@ func (t *trial) left() ([]kernel.Change, error) {
 	return left, err
 }
 
-// until reads the state until nothing is amiss. Where something is, it waits until nothing moves any more: half a
-// second, or all of settling where links are too many, which may still be on their way out.
+// until reads the state until nothing is amiss. Where something is, it waits until nothing moves any more, and longer
+// where links are too many, which may still be on their way out.
 func (t *trial) until(amiss func(kernel.State) []kernel.Change) error {
 	began := time.Now()
 	var last kernel.State
-	for {
+	for pause := settling / 2; ; pause = min(2*pause, settling*4) { // a look costs as much as several stages
 		s, err := t.state()
 		if err != nil {
 			return err
 		}
-		changes := amiss(s)
-		patience := settling / 6
-		for _, c := range changes {
-			if c.Section == kernel.Links && c.Added {
-				patience = settling
-			}
+		changes, patience := amiss(s), settling
+		if slices.ContainsFunc(changes, func(c kernel.Change) bool { return c.Section == kernel.Links && c.Added }) {
+			patience = linkGoes
 		}
 		if len(changes) == 0 || time.Since(began) > patience && len(kernel.Diff(last, s)) == 0 {
 			return nil
 		}
 		last = s
-		select {
-		case <-t.ctx.Done():
-			return t.ctx.Err()
-		case <-time.After(20 * time.Millisecond):
+		if err := t.pause(pause); err != nil {
+			return err
 		}
 	}
 }

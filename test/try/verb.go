@@ -53,14 +53,19 @@ type pod struct {
 	addresses []netip.Prefix  // in it
 	ports     []Port
 	gone      bool // its namespace
+	wires     int  // of the node before it
 }
 
 func (t *trial) newPod(name string, number int) (*pod, error) {
+	before, err := wires()
+	if err != nil {
+		return nil, err
+	}
 	made, err := t.node.Pod(name)
 	if err != nil {
 		return nil, err
 	}
-	p := &pod{Pod: made}
+	p := &pod{Pod: made, wires: before}
 	limits := map[string]any{"ingressRate": 1 << 30, "ingressBurst": 1 << 26, "egressRate": 1 << 30, "egressBurst": 1 << 26}
 	capabilities := map[string]any{"bandwidth": limits}
 	if len(t.options.Ports) > 0 {
@@ -144,5 +149,5 @@ func (t *trial) end(p *pod) error {
 	}
 	p.gone = true
 	t.delAgain(p)
-	return nil
+	return t.severed(p.wires)
 }
