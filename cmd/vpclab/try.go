@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -172,11 +173,7 @@ func (f tryFlags) run(ctx context.Context, l *chain.List, options try.Options, o
 	}
 	if f.matrix {
 		out.Matrix, err = try.Matrix(ctx, n, l, options)
-		works = true
-		for _, cell := range out.Matrix {
-			works = works && (cell.Report == nil || len(cell.Report.Broken) == 0)
-		}
-		return works, err
+		return matrixWorks(out.Matrix), err
 	}
 	for i := range f.repeat {
 		if i > 0 {
@@ -196,6 +193,12 @@ func (f tryFlags) run(ctx context.Context, l *chain.List, options try.Options, o
 		}
 	}
 	return len(out.Report.Broken) == 0, nil
+}
+
+// matrixWorks says whether a list works in all cells that were tried, of which there is one at least.
+func matrixWorks(cells []try.Cell) bool {
+	tried := slices.DeleteFunc(slices.Clone(cells), func(c try.Cell) bool { return c.Report == nil })
+	return len(tried) > 0 && !slices.ContainsFunc(tried, func(c try.Cell) bool { return len(c.Report.Broken) > 0 })
 }
 
 func (t tried) print(w io.Writer) {
