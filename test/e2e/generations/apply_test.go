@@ -86,11 +86,12 @@ func TestApplyRefusesErrors(t *testing.T) {
 	good := list(ipam, wire)
 	m.apply(good)
 	path := filepath.Join(t.TempDir(), file)
-	for name, text := range map[string][]byte{"no list": []byte(`{"name":`), "a stage without its input": list(wire, ipam)} {
+	refused := func(name string, text []byte, args ...string) {
+		t.Helper()
 		if err := os.WriteFile(path, text, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		out, err := m.ctl("chain", "apply", "--conf-dir", confDir, path)
+		out, err := m.ctl(append([]string{"chain", "apply", "--conf-dir", confDir, path}, args...)...)
 		var exit *exec.ExitError
 		if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(out, "nothing was installed") {
 			t.Errorf("%s: %v\n%s", name, err, out)
@@ -99,9 +100,13 @@ func TestApplyRefusesErrors(t *testing.T) {
 			t.Error(d)
 		}
 	}
-	out, err := m.ctl("chain", "apply", "--conf-dir", confDir, "--force", path)
-	if err != nil && strings.Contains(out, "no list that a runtime reads") == false {
-		t.Errorf("forced: %v\n%s", err, out)
+	noList, wrong := []byte(`{"name":`), list(wire, ipam)
+	refused("no list", noList)
+	refused("no list, forced", noList, "--force")
+	refused("a stage without its input", wrong)
+	m.apply(wrong, "--force")
+	if d := m.sameFile(wrong); d != "" {
+		t.Error(d)
 	}
 }
 

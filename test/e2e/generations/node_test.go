@@ -63,7 +63,7 @@ func begin(t *testing.T) *machine {
 	}
 	for _, name := range []string{"enichaind", "enichainctl", "portmap", "portmap-compat"} {
 		if _, err := os.Stat(filepath.Join(bin, name)); err != nil {
-			t.Skipf("%v: make build", err)
+			t.Fatalf("%v: run make build first", err)
 		}
 	}
 	if made == nil {
@@ -239,7 +239,7 @@ func (m *machine) quiet() (s kernel.State) {
 // until waits for a condition.
 func (m *machine) until(what string, is func() (bool, string)) {
 	m.Helper()
-	const patience, step = 20 * time.Second, 20 * time.Millisecond
+	const patience, step = time.Minute, 20 * time.Millisecond
 	for deadline := time.Now().Add(patience); ; {
 		ok, seen := is()
 		if ok {
