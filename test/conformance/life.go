@@ -60,11 +60,26 @@ func (t *trial) gone(a attachment) {
 	t.quiet(fmt.Sprintf("ip link del h%d", a.n)) // the suite's own wire; where there is none, so be it
 }
 
-// settled expects that nothing came that is still there. What the kernel ends by itself after a namespace has some time
-// for it; what went is no fault: a plugin may take with the last attachment what it made once for all.
+// How long links may take to go: the plugin may leave that to the kernel for a moment, and the kernel ends those of a
+// namespace that is gone by one worker for the whole machine.
+const (
+	linkGoes  = 2 * time.Second
+	linksGone = 20 * time.Second
+)
+
+// settled expects, after the end of a container, that nothing came that is still there. What went is no fault: a plugin
+// may take with the last attachment what it made once for all.
 func (t *trial) settled(before picture, expected string) {
-	until := time.Now().Add(2 * time.Second)
-	for time.Now().Before(until) && t.newLinks(before) {
+	t.settledWithin(linksGone, before, expected)
+}
+
+func (t *trial) settledWithin(patience time.Duration, before picture, expected string) {
+	began := time.Now()
+	until := began.Add(patience)
+	for time.Now().Before(until) {
+		if links, wires := t.newLinks(before); wires == 0 && (links == 0 || time.Since(began) > linkGoes) {
+			break
+		}
 		time.Sleep(5 * time.Millisecond)
 	}
 	left := t.left(before)
@@ -74,16 +89,18 @@ func (t *trial) settled(before picture, expected string) {
 	t.expect(len(left) == 0, expected, "%s", told(left))
 }
 
-// newLinks says whether the node has links that it had not.
-func (t *trial) newLinks(before picture) bool {
-	links, err := netlink.LinkList()
-	if err != nil {
-		return false // the picture will say more
+// newLinks is how many links the node has that it had not, and how many of them have their other end in another namespace.
+func (t *trial) newLinks(before picture) (links, wires int) {
+	all, _ := netlink.LinkList() // the picture will say more
+	for _, l := range all {
+		if _, was := linkLine(before.states[""], l.Attrs().Name); was {
+			continue
+		}
+		if links++; l.Attrs().NetNsID != -1 {
+			wires++
+		}
 	}
-	return slices.ContainsFunc(links, func(l netlink.Link) bool {
-		_, was := linkLine(before.states[""], l.Attrs().Name)
-		return !was
-	})
+	return links, wires
 }
 
 // left is what came since a picture and is there.
@@ -109,7 +126,7 @@ func undone(t *trial) {
 	if got := t.del(a, result).run(); got.refused {
 		t.skip("DEL fails (D2): %s", got.says())
 	}
-	t.settled(before, "all as before ADD")
+	t.settledWithin(linkGoes, before, "all as before ADD")
 }
 
 func deletedTwice(t *trial) {
@@ -159,7 +176,7 @@ func deletedWithoutArguments(t *trial) {
 	before := t.look()
 	result := t.added(a)
 	t.del(a, result).set("runtimeConfig", nil).run()
-	t.settled(before, "nothing left")
+	t.settledWithin(linkGoes, before, "nothing left")
 }
 
 // independent expects that the DEL of one attachment does not touch the other of the same container.
