@@ -144,33 +144,37 @@ func (c *Composer) draw(ctx context.Context, random *rand.Rand, missed map[Pair]
 	}
 	var so, legal []Variant
 	for len(so) < length {
-		var open, near, here []Variant
-		for _, v := range c.Variants {
-			if has(so, v) || c.Judge(ctx, append(slices.Clone(so), v)).Dead {
-				continue
+		next := c.step(ctx, random, so, func(v Variant) int {
+			switch {
+			case len(so) > 0 && missed[Pair{so[len(so)-1].Name, v.Name}]:
+				return 0
+			case leads[v.Name]:
+				return 1
 			}
-			open = append(open, v)
-			if leads[v.Name] {
-				near = append(near, v)
-			}
-			if len(so) > 0 && missed[Pair{so[len(so)-1].Name, v.Name}] {
-				here = append(here, v)
-			}
-		}
-		for _, better := range [][]Variant{near, here} {
-			if len(better) > 0 {
-				open = better
-			}
-		}
-		if len(open) == 0 {
+			return 2
+		})
+		if next == nil {
 			break
 		}
-		so = append(slices.Clone(so), open[random.IntN(len(open))])
-		if c.Judge(ctx, so).Legal {
+		if so = next; c.Judge(ctx, so).Legal {
 			legal = so
 		}
 	}
 	return legal
+}
+
+// step is a sequence with one more variant, by chance, of those that are liked best (0) and wrong at no stage; nil where
+// there is none. It judges no more than it must: that is what a sample costs.
+func (c *Composer) step(ctx context.Context, random *rand.Rand, so []Variant, liked func(Variant) int) []Variant {
+	open := slices.DeleteFunc(slices.Clone(c.Variants), func(v Variant) bool { return has(so, v) })
+	random.Shuffle(len(open), func(i, j int) { open[i], open[j] = open[j], open[i] })
+	slices.SortStableFunc(open, func(a, b Variant) int { return liked(a) - liked(b) })
+	for _, v := range open {
+		if next := append(slices.Clone(so), v); !c.Judge(ctx, next).Dead {
+			return next
+		}
+	}
+	return nil
 }
 
 // Forbidden draws n illegal sequences of up to length variants: a legal beginning, the variant that is wrong there, and

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/enichain/enichain/test/need"
 )
@@ -19,22 +20,22 @@ var defects = []struct {
 	{"interface index", `ips\[0\] \(.*\) is an address of interface "eni`},
 	{"interface index out of range", `ips\[0\]\.interface is 9, and there are`},
 	{"dropped dns", `stage \d+ faulty: it drops or changes dns of the stages before it`},
-	{"dropped routes", `stage \d+ faulty: it drops .*route|CHECK .* the stage before gives as routes, and prevResult has none`},
+	{"dropped routes", `stage \d+ faulty: it drops the route to .* of the stages before it`},
 	{"dropped result", `stage \d+ faulty: it drops the address`},
 	{"another version", `stage \d+ faulty: its result says cniVersion "0.3.1", and was asked for "1.1.0"`},
-	{"chatter", `ADD of pod warm-up fails: .*`},
-	{"leftover rule", `left behind .*rule`},
-	{"leftover table", `left behind .*nft`},
-	{"leftover link", `left behind .*link`},
-	{"leftover file", `left behind .*file`},
-	{"leaked lease", `left behind .*lease`},
+	{"chatter", `stage \d+ faulty: its result is no CNI result: invalid character`},
+	{"leftover rule", `left behind after DEL of the last pod: \+ rule 777: from 10\.`},
+	{"leftover table", `left behind after DEL of the last pod: \+ nft inet faulty chain c: .*try-first`},
+	{"leftover link", `left behind after DEL of the last pod: \+ link f\w+ veth`},
+	{"leftover file", `left behind after DEL of the last pod: \+ file /var/lib/cni/networks/faulty-try-first`},
+	{"leaked lease", `left behind after DEL of the last pod: \+ lease faulty/try-first/lost0`},
 	{"lost route", `^no answer: .*first`},
 	{"lost link", `^no answer: .*→ first \(tcp `},
 	{"check fails", `CHECK right after ADD fails: .*something is not as it should be`},
 	{"status fails", `STATUS fails: .*not ready`},
 	{"greedy gc", `GC with both pods in the valid list changes what pods have: - route`},
 	{"del needs prevResult", `DEL again of pod .* fails: .*there is no prevResult`},
-	{"del needs netns", `DEL again of pod .* fails`},
+	{"del needs netns", `DEL again of pod .* fails: .*no such file or directory`},
 	{"del only once", `DEL again of pod .* fails: .*file exists`},
 }
 
@@ -50,17 +51,22 @@ func TestBrokenStagesAreCaught(t *testing.T) {
 			stages = append(stages, Variant{Name: "dns", Type: "faulty", Single: `"defect": "adds dns"`})
 		}
 		jobs = append(jobs, job{List("faulty", "1.1.0", false, append(stages, Variant{Name: d.name, Type: "faulty", Single: `"defect": "` + d.name + `"`})...),
-			"1.1.0", path})
+			"1.1.0", path, false})
 	}
 	contracts := composer(t).Contracts
 	trials(t, 0, jobs, func(i int, o outcome) {
 		d := defects[i]
+		if o.Report != nil {
+			t.Logf("%-30q %s: %s", d.name, o.Took.Round(time.Millisecond), strings.Join(o.Broken, "\n    "))
+		}
 		if v := Lint(t.Context(), jobs[i].Text, contracts); !v.Legal {
 			t.Errorf("%q: lint refuses it: %v", d.name, v.Problems)
 		}
 		switch {
 		case o.Err != "":
 			t.Errorf("%q: %s", d.name, o.Err)
+		case d.name != "chatter" && slices.ContainsFunc(o.Broken, func(why string) bool { return strings.HasPrefix(why, "ADD of ") }):
+			t.Errorf("%q: it was to fail otherwise than in ADD: %s", d.name, o.Broken)
 		case d.why == "" && len(o.Broken) > 0:
 			t.Errorf("%q is no defect, and the trial says: %s", d.name, strings.Join(o.Broken, "\n"))
 		case d.why != "" && !slices.ContainsFunc(o.Broken, regexp.MustCompile(d.why).MatchString):

@@ -29,6 +29,7 @@ type job struct {
 	Text    []byte
 	Version string
 	Path    []string
+	Patient bool // IPv6 addresses settle as they do on a node, for seconds with some plugins, and every hello is said
 }
 
 // outcome is what a trial found, or why there was none.
@@ -52,8 +53,9 @@ func work(in io.Reader, out io.Writer) error {
 		}
 		var err error
 		if n == nil {
-			n, err = node.New(ctx, node.Options{IPv6: true, Prefix: true, Addresses: 20})
+			n, err = node.New(ctx, node.Options{IPv6: true, Prefix: true, Addresses: 20, NoDAD: !j.Patient})
 		} else {
+			n.NoDAD = !j.Patient
 			err = n.Reset(ctx)
 		}
 		if err != nil {
@@ -74,7 +76,7 @@ func attempt(ctx context.Context, n *node.Node, j job, contracts chain.Contracts
 	if list == nil {
 		return outcome{Err: fmt.Sprint(problems)}
 	}
-	report, err := try.Run(ctx, n, list, try.Options{Path: j.Path, Version: j.Version, Contracts: contracts})
+	report, err := try.Run(ctx, n, list, try.Options{Path: j.Path, Version: j.Version, Contracts: contracts, Promised: !j.Patient})
 	if err != nil {
 		return outcome{Err: err.Error()}
 	}

@@ -104,7 +104,7 @@ func (r request) add() error {
 	case "leftover rule":
 		err = sh("ip rule add priority 777 from " + r.address() + " lookup main")
 	case "leftover table":
-		err = sh("nft add table inet faulty; nft add chain inet faulty c; nft add rule inet faulty c comment \\\"" + os.Getenv("CNI_CONTAINERID") + "\\\"")
+		err = sh("nft add table inet faulty; nft add chain inet faulty c; nft add rule inet faulty c counter comment \\\"" + os.Getenv("CNI_CONTAINERID") + "\\\"")
 	case "leftover link":
 		err = sh("ip link add f$(echo $CNI_CONTAINERID | md5sum | cut -c1-8) type veth")
 	case "lost route":
