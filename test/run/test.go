@@ -91,6 +91,7 @@ func path() string {
 // event is a line of 'go test -json' (go doc test2json).
 type event struct {
 	Action, Package, Test, Output string
+	Key, Value                    string // of an attribute
 	Elapsed                       float64
 }
 
@@ -122,6 +123,8 @@ func read(r io.Reader) *summary {
 				fmt.Print(strings.Join(output[key], ""))
 				sum.failed++
 			}
+		case e.Action == "attr": // what a test tells of itself although it passes: how much it tried
+			fmt.Printf("          %s %s: %s\n", e.Test, e.Key, e.Value)
 		case e.Action == "pass":
 			sum.passed++
 		case e.Action == "fail":

@@ -187,5 +187,6 @@ func report(t *testing.T, all []*judged) {
 		}
 	}
 	w.Flush()
-	t.Logf("%d lists: %v\n%s", len(all), counts, b.String())
+	t.Attr("size", fmt.Sprintf("%d lists: %v", len(all), counts))
+	t.Logf("%s", b.String())
 }

@@ -17,7 +17,7 @@ import (
 
 // How the matrix is asked for by environment; docs/compositions.md says so to people.
 const (
-	seedVariable   = "COMPOSE_SEED"   // a number: the same sample again
+	seedVariable   = "COMPOSE_SEED"   // a number: another sample
 	lengthVariable = "COMPOSE_LENGTH" // a number: not a sample, but every composition of up to so many stages
 )
 
@@ -100,8 +100,8 @@ func TestMatrix(t *testing.T) {
 			t.Errorf("%s: %s", matrix[i], why)
 		}
 	})
-	t.Logf("%d trials, %d runs of a stage's verb, on %s, in %s", len(jobs)-left, verbs, strings.Join(versions(), ", "),
-		time.Since(began).Round(time.Second))
+	t.Attr("size", fmt.Sprintf("%s; %d trials, %d runs of a stage's verb, on %s, in %s", what, len(jobs)-left, verbs,
+		strings.Join(versions(), ", "), time.Since(began).Round(time.Second)))
 	if left > 0 {
 		tried := map[Pair]bool{}
 		for _, m := range matrix[:len(matrix)-left] {
@@ -133,10 +133,7 @@ func drawn(t *testing.T, c *Composer) ([]trial, string, time.Duration) {
 		})
 		return all, fmt.Sprintf("all %d compositions of up to %d stages", compositions, length), 0
 	}
-	seed, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64)
-	if err != nil {
-		seed = uint64(time.Now().UnixNano()) % 1e6
-	}
+	seed := seed(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	want := c.Pairs(t.Context(), 3)
 	sample, missed := c.Sample(t.Context(), random, want, 0, 7)
@@ -164,7 +161,8 @@ func unexplained(broken []string, problems []chain.Problem) []string {
 		case strings.HasPrefix(why, "DEL again "):
 			return warned("C202")
 		case strings.HasPrefix(why, "left behind"):
-			return warned("C202", "C203")
+			// Where the second pod's ADD fails, its DEL comes without prevResult, and upstream's firewall leaves its rules.
+			return warned("C202", "C203") || warned("C118") && strings.Contains(why, " CNI-FORWARD ")
 		case strings.Contains(why, "second"): // pod, which had the first one's address or MAC
 			return warned("C118")
 		case strings.HasPrefix(why, "no answer: first → first by node"):
@@ -177,15 +175,26 @@ func unexplained(broken []string, problems []chain.Problem) []string {
 	})
 }
 
+// seed is what samples are drawn by: the same in every run, so that a change alone makes a test fail, unless the
+// environment names another.
+func seed(t *testing.T) uint64 {
+	given := os.Getenv(seedVariable)
+	if given == "" {
+		return 1
+	}
+	n, err := strconv.ParseUint(given, 10, 64)
+	if err != nil {
+		t.Fatalf("%s=%q: want a number from 0", seedVariable, given)
+	}
+	return n
+}
+
 // TestForbidden shows that a sample of what the contracts forbid is refused: by lint, as it was drawn, and where it is
 // wrong at a stage of ours, by that stage before any effect.
 func TestForbidden(t *testing.T) {
 	need.NetAdmin(t)
 	c, _ := runnable(New(Variants(), composer(t).Contracts))
-	seed, err := strconv.ParseUint(os.Getenv(seedVariable), 10, 64)
-	if err != nil {
-		seed = uint64(time.Now().UnixNano()) % 1e6
-	}
+	seed := seed(t)
 	sample := c.Forbidden(t.Context(), rand.New(rand.NewPCG(seed, 0)), 150, 3)
 	byUs, cannot := 0, 0
 	for _, variants := range sample {
