@@ -10,6 +10,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 
+	"github.com/enichain/enichain/stages/routedveth"
 	"github.com/enichain/enichain/test/kernel"
 )
 
@@ -59,12 +60,18 @@ func wires() (int, error) {
 	return len(links), nil
 }
 
-// severed waits until no more wires are left than there were before a pod, whose namespace is gone now. Where too many
-// stay, the next look finds them.
+// severed waits until no more wires are left than there were before a pod, whose namespace has no name any more. A socket
+// that still says goodbye keeps the namespace for minutes, and with it a wire that DEL only severed: those the node's
+// agent would sweep, and so are they here. Where too many stay, the next look finds them.
 func (t *trial) severed(before int) error {
 	for began := time.Now(); time.Since(began) < wireGoes; {
 		if n, err := wires(); err != nil || n <= before {
 			return err
+		}
+		if time.Since(began) > settling {
+			if _, err := routedveth.Sweep(t.ctx); err != nil {
+				return err
+			}
 		}
 		if err := t.pause(5 * time.Millisecond); err != nil {
 			return err
