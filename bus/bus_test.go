@@ -15,13 +15,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
 	"github.com/nats-io/nkeys"
 
 	"github.com/enichain/enichain/bus"
 	"github.com/enichain/enichain/ipam"
 )
 
-const patience = 10 * time.Second // of a condition that is bound to come true
+const patience = 30 * time.Second // of a condition that is bound to come true
 
 // serve runs a server for the test in a folder of its own.
 func serve(t *testing.T, o bus.ServerOptions) *bus.Server {
@@ -210,7 +211,7 @@ func TestSupply(t *testing.T) {
 	send := func(node ipam.InstanceID, rev uint64) {
 		t.Helper()
 		if err := r.PublishSupply(t.Context(), ipam.Supply{Instance: node, Epoch: 4, Rev: rev,
-			Policy: ipam.NodePolicy{Cooldown: 30 * time.Second}}); err != nil {
+			Policy: ipam.NodePolicy{Rev: 30}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -219,7 +220,7 @@ func TestSupply(t *testing.T) {
 	n := len(forA.list())
 	send("i-a", 2)
 	eventually(t, "b hears", func() bool { send("i-b", 3); return len(forB.list()) > 0 })
-	if got := forA.list()[0]; got.Epoch != 4 || got.Policy.Cooldown != 30*time.Second {
+	if got := forA.list()[0]; got.Epoch != 4 || got.Policy.Rev != 30 {
 		t.Errorf("supply %+v", got)
 	}
 	for _, got := range forA.list()[n:] {
@@ -376,4 +377,19 @@ func rawClient(t *testing.T, s *bus.Server, seed, name string, more ...nats.Opti
 	}
 	t.Cleanup(nc.Close)
 	return nc
+}
+
+// jet speaks to a server's streams past this package.
+func jet(t *testing.T, s *bus.Server) jetstream.JetStream {
+	t.Helper()
+	raw, err := nats.Connect("", nats.InProcessServer(s.NATS()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(raw.Close)
+	js, err := jetstream.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return js
 }

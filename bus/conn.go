@@ -49,6 +49,7 @@ type Conn struct {
 	sent     atomic.Uint64 // snapshots published: part of each one's id
 	rejected atomic.Uint64
 	name     string        // for people: who holds a lease
+	changed  chan struct{} // see Changed
 	closed   chan struct{} // by Close
 	closing  sync.Once
 }
@@ -61,6 +62,14 @@ func Connect(_ context.Context, o Options) (*Conn, error) {
 	}
 	if o.Changed == nil {
 		o.Changed = func(bool) {}
+	}
+	changed, told := make(chan struct{}, 1), o.Changed
+	o.Changed = func(connected bool) {
+		select {
+		case changed <- struct{}{}:
+		default: // nobody has looked since the last one
+		}
+		told(connected)
 	}
 	options, err := clientOptions(o)
 	if err != nil {
@@ -75,7 +84,7 @@ func Connect(_ context.Context, o Options) (*Conn, error) {
 		nc.Close()
 		return nil, fmt.Errorf("cannot connect to the bus: %w", err)
 	}
-	return &Conn{nc: nc, js: js, log: o.Log, name: o.holder(), closed: make(chan struct{})}, nil
+	return &Conn{nc: nc, js: js, log: o.Log, name: o.holder(), changed: changed, closed: make(chan struct{})}, nil
 }
 
 // holder is this connection's name in a lease.
@@ -190,6 +199,9 @@ func (c *Conn) Connected() bool { return c.nc.IsConnected() }
 
 // Reconnects counts the connections after the first. A server that started anew has forgotten the snapshots.
 func (c *Conn) Reconnects() uint64 { return c.nc.Stats().Reconnects }
+
+// Changed has an element when Connected or Reconnects may say something else than before. It is for one reader.
+func (c *Conn) Changed() <-chan struct{} { return c.changed }
 
 // Rejected counts messages that could not be decoded or spoke for another node.
 func (c *Conn) Rejected() uint64 { return c.rejected.Load() }

@@ -141,7 +141,7 @@ func (e *entry) text() string {
 	return string(object(pairs))
 }
 
-// reads says whether a plugin reads its options from "ipam" even where it is a stage of its own.
+// readsIPAM says whether a plugin reads its options from "ipam" even where it is a stage of its own.
 func readsIPAM(plugin string, k Known) bool {
 	return plugin == "host-local" || plugin == "static" || plugin == "dhcp" ||
 		k.From == FromBuiltIn && !k.told() && slices.Contains(k.Adds, contract.IPs) && !slices.Contains(k.Adds,

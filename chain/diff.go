@@ -77,6 +77,9 @@ func listChanges(a, b *List) []string {
 	say("disableCheck", a.DisableCheck, b.DisableCheck)
 	say("disableGC", a.DisableGC, b.DisableGC)
 	say("loadOnlyInlinedPlugins", a.LoadOnlyInlined, b.LoadOnlyInlined)
+	if a.fused() || b.fused() {
+		say("processes", processes(a), processes(b))
+	}
 	return out
 }
 
@@ -285,3 +288,6 @@ func (d Difference) Text() string {
 	_ = w.Flush() // into memory
 	return b.String()
 }
+
+// keysOf are the keys of a map in alphabetical order.
+func keysOf[K ~string, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/enichain/enichain/chain/spelling"
 )
 
 // LoadDir reads a folder of lists as runtimes do: the files that end in .conf, .conflist or .json, by name. containerd
@@ -144,7 +146,7 @@ func (d *folder) unread() {
 		suffix := filepath.Ext(e.Name())
 		meant := suffix == "" || slices.Contains([]string{".yaml", ".yml", ".txt", ".list", ".config", ".cfg"},
 			suffix) ||
-			!isConf(suffix) && nearest(suffix, []string{".conflist", ".conf", ".json"}) != ""
+			!isConf(suffix) && spelling.Nearest(suffix, []string{".conflist", ".conf", ".json"}) != ""
 		if e.IsDir() || !meant || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}

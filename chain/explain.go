@@ -31,7 +31,8 @@ type Explained struct {
 	Adds      []contract.Fact `json:"adds"`
 	Exclusive []contract.Fact `json:"exclusive"` // of Adds: only one stage of the list may
 	Kernel    []string        `json:"kernel"`
-	File      string          `json:"file,omitempty"` // of a drop-in
+	Within    string          `json:"within,omitempty"` // the plugin in whose process it runs, with its neighbours there
+	File      string          `json:"file,omitempty"`   // of a drop-in
 }
 
 // Verdict is what becomes of a list with one runtime.
@@ -46,7 +47,7 @@ func Explain(ctx context.Context, l *List, c Contracts) Explanation {
 	w := walk(ctx, l, c)
 	e := Explanation{Network: l.Name, Offers: offers(l), Capabilities: []string{}, Ends: some(ends(w)),
 		Errors: Errors(Lint(ctx, l, c, Options{}), false)}
-	for i, s := range w.steps {
+	for _, s := range w.steps {
 		x := Explained{Number: s.number, Type: s.Type, From: s.known.From, Needs: some(s.known.Requires),
 			Adds:      some(s.gives()),
 			Exclusive: []contract.Fact{}, Kernel: some(s.known.Kernel)}
@@ -61,7 +62,10 @@ func Explain(ctx context.Context, l *List, c Contracts) Explanation {
 				x.Exclusive = append(x.Exclusive, f)
 			}
 		}
-		if i >= l.inline {
+		if s.fused() {
+			x.Within = s.runner.Type
+		}
+		if s.dropIn {
 			x.File = s.File
 		}
 		e.Stages = append(e.Stages, x)

@@ -30,6 +30,7 @@ func (e Explanation) Text() string {
 	}
 	_ = w.Flush() // into memory
 	b.WriteString("\n")
+	b.WriteString(e.together())
 	if e.Errors > 0 {
 		fmt.Fprintf(&b, "No pod comes that far: %s; see enichainctl chain lint.\n", plural(e.Errors, "error"))
 		return b.String()
@@ -40,6 +41,22 @@ func (e Explanation) Text() string {
 		verdicts = append(verdicts, v.text())
 	}
 	fmt.Fprintf(&b, "Runtimes: %s\n", strings.Join(verdicts, " · "))
+	return b.String()
+}
+
+// together says which neighbours run in one process.
+func (e Explanation) together() string {
+	var b strings.Builder
+	for i := 0; i < len(e.Stages); {
+		end := i + 1
+		for end < len(e.Stages) && e.Stages[i].Within != "" && e.Stages[end].Within == e.Stages[i].Within {
+			end++
+		}
+		if within := e.Stages[i].Within; within != "" {
+			fmt.Fprintf(&b, "One process: stages %d to %d, in %s.\n", e.Stages[i].Number, e.Stages[end-1].Number, within)
+		}
+		i = end
+	}
 	return b.String()
 }
 

@@ -30,7 +30,7 @@ type Options struct {
 // A stage of which nobody knows anything is named, and what depends on it is not judged.
 func Lint(ctx context.Context, l *List, c Contracts, o Options) []Problem {
 	w := walk(ctx, l, c)
-	j := &judge{walked: w, options: o, version: l.Version()}
+	j := &judge{walked: w, ctx: ctx, contracts: c, options: o, version: l.Version()}
 	if there, ok := c.(interface{ Names() []string }); ok {
 		j.plugins = there.Names()
 	}
@@ -47,7 +47,7 @@ func Lint(ctx context.Context, l *List, c Contracts, o Options) []Problem {
 func rules() []func(*judge) {
 	return []func(*judge){
 		ruleNames, ruleListKeys, ruleListVersion, ruleDropIns,
-		eachStage(ruleKnown), eachStage(ruleVersion), eachStage(ruleKeys), eachStage(ruleCapabilities), eachStage(ruleFacts),
+		ruleFused, eachStage(ruleKnown), eachStage(ruleVersion), eachStage(ruleKeys), eachStage(ruleCapabilities), eachStage(ruleFacts),
 		eachStage(ruleDelegate), eachStage(ruleSingleKeys), eachStage(ruleValues), eachStage(ruleTraps), eachStage(ruleDel), eachStage(ruleCheck), ruleEnd,
 	}
 }
@@ -63,10 +63,24 @@ func eachStage(rule func(*judge, *step)) func(*judge) {
 // judge collects what the rules find.
 type judge struct {
 	*walked
-	options  Options
-	version  string   // in which the runtime would speak
-	plugins  []string // that are installed, where somebody looked
-	problems []Problem
+	ctx       context.Context // of this one call of Lint
+	contracts Contracts
+	options   Options
+	version   string   // in which the runtime would speak
+	plugins   []string // that are installed, where somebody looked
+	problems  []Problem
+}
+
+// Stdin is the path of a list that came by standard input.
+const Stdin = "stdin"
+
+// swap is what to type to put one plugin in the place of another in this list.
+func (j *judge) swap(old, with string) string {
+	file := j.l.Path
+	if file == Stdin {
+		file = "-"
+	}
+	return "enichainctl chain swap " + old + "=" + with + " " + file
 }
 
 // list reports a problem of the list itself.
@@ -95,6 +109,8 @@ type walked struct {
 type step struct {
 	Stage
 	number   int
+	runner   Stage // the entry of the list: the stage itself, or the fused one that runs it
+	dropIn   bool
 	known    Known
 	delegate *Known                // of ipam.type, where the stage calls it
 	before   map[contract.Fact]int // what holds before the stage, and the number of the stage that gave it
@@ -153,13 +169,8 @@ func (s *step) has(f contract.Fact) bool {
 func walk(ctx context.Context, l *List, c Contracts) *walked {
 	w := &walked{l: l}
 	facts, assumed, unsure := map[contract.Fact]int{}, map[contract.Fact]bool{}, false
-	for i, s := range l.Stages {
-		step := &step{Stage: s, number: i + 1, known: c.Of(ctx, s.Type, s.Config), before: facts, assumed: assumed,
-			unsure: unsure}
-		if s.Delegate() != "" && step.known.Delegates != contract.NoDelegate {
-			d := c.Of(ctx, s.Delegate(), s.Config) // it gets the whole configuration, as from a runtime
-			step.delegate = &d
-		}
+	for _, step := range steps(ctx, l, c) {
+		step.before, step.assumed, step.unsure = facts, assumed, unsure
 		w.steps = append(w.steps, step)
 		discards := !step.known.Foreign() && step.previous() == contract.Discards
 		facts, assumed = map[contract.Fact]int{}, map[contract.Fact]bool{}
@@ -178,6 +189,25 @@ func walk(ctx context.Context, l *List, c Contracts) *walked {
 	}
 	return w
 }
+
+// steps are the stages of a list, those of fused entries one by one, with what is known of them.
+func steps(ctx context.Context, l *List, c Contracts) (all []*step) {
+	for i, entry := range l.Stages {
+		for _, s := range entry.parts(len(all) + 1) {
+			step := &step{Stage: s, number: len(all) + 1, runner: entry, dropIn: i >= l.inline}
+			step.known = knownPart(ctx, c, entry, s.Type, s.Config)
+			if s.Delegate() != "" && step.known.Delegates != contract.NoDelegate {
+				d := knownPart(ctx, c, entry, s.Delegate(), s.Config) // it gets the whole configuration, as from a runtime
+				step.delegate = &d
+			}
+			all = append(all, step)
+		}
+	}
+	return all
+}
+
+// fused says whether the stage runs in a process with others.
+func (s *step) fused() bool { return s.runner.Type != s.Type }
 
 // giver is the stage that gave a fact which holds before s; nil where none did.
 func (w *walked) giver(s *step, f contract.Fact) *step {

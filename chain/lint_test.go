@@ -16,6 +16,7 @@ import (
 	"github.com/enichain/enichain/chain/known"
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/eniipam"
+	"github.com/enichain/enichain/stages/fastpath"
 	"github.com/enichain/enichain/stages/portmapcompat"
 	"github.com/enichain/enichain/stages/routedveth"
 	"github.com/enichain/enichain/stages/snat"
@@ -25,7 +26,13 @@ import (
 type declared struct{}
 
 func (declared) Of(_ context.Context, pluginType string, config json.RawMessage) Known {
-	ours := map[string]stages.Stage{"eni-ipam": eniipam.Stage{}, "routed-veth": routedveth.New(), "snat": snat.Stage{}, "portmap-compat": portmapcompat.Stage{}}
+	ours := map[string]stages.Stage{"eni-ipam": eniipam.Stage{}, "routed-veth": routedveth.New(), "snat": snat.Stage{}, "portmap-compat": portmapcompat.Stage{},
+		"fastpath": fastpath.New()}
+	var all []stages.Named
+	for name, s := range ours {
+		all = append(all, stages.Named{Type: name, Stage: s})
+	}
+	ours[contract.Fused] = stages.Fuse(all...)
 	if s, ok := ours[pluginType]; ok {
 		return Known{Contract: told(s.Contract()), Versions: stages.Versions(), From: FromInstalled, Binary: "/opt/cni/bin/" + pluginType}
 	}
@@ -51,6 +58,7 @@ const (
 	routedVeth = `{"type":"routed-veth"}`
 	snatStage  = `{"type":"snat"}`
 	compat     = `{"type":"portmap-compat","capabilities":{"portMappings":true}}`
+	fast       = `{"type":"fastpath"}`
 	portmap    = `{"type":"portmap","capabilities":{"portMappings":true}}`
 	hostLocal  = `{"type":"host-local","ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.1.0/24"}]]}}`
 	inHere     = `"ipam":{"type":"host-local","ranges":[[{"subnet":"10.244.1.0/24"}]],"routes":[{"dst":"0.0.0.0/0"}]}`

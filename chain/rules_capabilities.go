@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/enichain/enichain/chain/contract"
+	"github.com/enichain/enichain/chain/spelling"
 )
 
 // ruleCapabilities: a runtime hands a stage only what its "capabilities" switch on.
@@ -26,7 +27,7 @@ func ruleCapabilities(j *judge, s *step) {
 		}
 		p := Problem{Code: "C104", Severity: Warning, Text: s.Type + " does nothing with this capability",
 			Why: "what the runtime hands over for it is not read"}
-		if near := nearest(name, heard); near != "" {
+		if near := spelling.Nearest(name, heard); near != "" {
 			p.Fixes = []string{fmt.Sprintf(`"capabilities": { %q: true }`, near)}
 		} else {
 			p.Fixes = []string{"take " + strconv.Quote(name) + " out"}

@@ -131,7 +131,7 @@ func (j *judge) discarded(s *step) bool {
 		}
 	}
 	if slices.Contains([]string{"ptp", "bridge", "macvlan", "vlan"}, s.Type) && s.delegate == nil {
-		p.Fixes = append(p.Fixes, "or use routed-veth:       enichainctl chain swap "+s.Type+"=routed-veth")
+		p.Fixes = append(p.Fixes, "or use routed-veth:       "+j.swap(s.Type, "routed-veth"))
 	}
 	j.stage(s, "type", p)
 	return true
@@ -204,7 +204,7 @@ func (j *judge) fixes(s *step, lack []contract.Fact) []string {
 		out = []string{`{ "type": "bridge", "isGateway": true, … } as the stage that makes the interface`,
 			"or take ingressPolicy out"}
 	case wire != nil && (slices.Contains(lack, contract.Routed) || slices.Contains(lack, contract.HostInterface)):
-		out = []string{"another stage that makes the interface:   enichainctl chain swap " + wire.Type + "=ptp",
+		out = []string{"another stage that makes the interface:   " + j.swap(wire.Type, "ptp"),
 			"or take " + s.Type + " out of the list"}
 		if wire.Type == "bridge" && wire.delegate != nil && !slices.Contains(lack, contract.HostInterface) {
 			out[0] = `"isGateway": true in ` + wire.name() // the bridge is the node's way to its pods

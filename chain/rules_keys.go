@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/enichain/enichain/chain/contract"
+	"github.com/enichain/enichain/chain/spelling"
 )
 
 // listKeys are the members of a list that runtimes read.
@@ -37,7 +38,7 @@ func ruleListKeys(j *judge) {
 			continue
 		}
 		p := Problem{Code: "C106", Severity: Warning, Text: "is no key of a list, and nobody reads it"}
-		if near := nearest(m.key, listKeys()); near != "" {
+		if near := spelling.Nearest(m.key, listKeys()); near != "" {
 			p.Fixes = []string{strconv.Quote(near)}
 		} else if slices.Contains([]string{"capabilities", "ipam", "type", "runtimeConfig", "mtu"}, m.key) {
 			p.Fixes = []string{"put it into the stage that it is for"}
@@ -72,7 +73,9 @@ func ruleNames(j *judge) {
 
 // ruleKnown: a stage of which nobody knows anything cannot be judged, and one that is not there cannot be run.
 func ruleKnown(j *judge, s *step) {
-	j.knownOne(s, "type", s.Type, s.known)
+	if !s.fused() { // else it is said once, of the whole entry
+		j.knownOne(s, "type", s.Type, s.known)
+	}
 	if s.delegate != nil {
 		j.knownOne(s, "ipam.type", s.Delegate(), *s.delegate)
 	}
@@ -87,7 +90,7 @@ func (j *judge) knownOne(s *step, key, plugin string, k Known) {
 		if j.options.Runtime == CRIO {
 			p.Severity, p.Why = Error, "CRI-O asks every plugin for VERSION and does not load the list"
 		}
-		if near := nearest(plugin, j.plugins); near != "" {
+		if near := spelling.Nearest(plugin, j.plugins); near != "" {
 			p.Fixes = append([]string{fmt.Sprintf(`"type": %q`, near)}, p.Fixes...)
 		}
 		if k.Foreign() {
@@ -175,7 +178,7 @@ func (j *judge) keys(s *step, object *value, k keyed, path []string) {
 // unknownKey: our skeleton refuses a key that the stage does not know; upstream's plugins read on without it.
 func (j *judge) unknownKey(s *step, at, key string, k keyed) {
 	candidates := keysOf(k.known.Keys)
-	near := nearest(key, append(candidates, "capabilities", "runtimeConfig", "args"))
+	near := spelling.Nearest(key, append(candidates, "capabilities", "runtimeConfig", "args"))
 	p := Problem{Code: "C106", Severity: Error, Text: k.plugin + " knows no such key",
 		Why: "it refuses the list, and no pod starts"}
 	if !k.known.told() {

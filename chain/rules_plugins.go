@@ -18,7 +18,7 @@ func ruleDelegate(j *judge, s *step) {
 	if why, not := s.delegate.NotUnder[s.Type]; not {
 		j.stage(s, "ipam.type", Problem{Code: "C109", Severity: Error, Text: fmt.Sprintf("%s cannot serve %s: %s",
 			s.Delegate(), s.Type, why),
-			Why: "it refuses ADD, and no pod starts", Fixes: []string{"enichainctl chain swap " + s.Type + "=routed-veth"}})
+			Why: "it refuses ADD, and no pod starts", Fixes: []string{j.swap(s.Type, "routed-veth")}})
 		return
 	}
 	if s.Delegate() == "eni-ipam" {

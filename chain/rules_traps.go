@@ -20,6 +20,7 @@ func ruleTraps(j *judge, s *step) {
 	j.withoutIPv6(s)
 	j.limitedTwice(s)
 	j.otherCHECK(s)
+	j.fastPath(s)
 }
 
 // hairpin: a node that filters bridged packets (br_netfilter, as Kubernetes wants it) sends a pod's packet to its own host

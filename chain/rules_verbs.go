@@ -27,7 +27,7 @@ func ruleCheck(j *judge, s *step) {
 			}
 			if aspect == contract.Routes && s.Type != "routed-veth" {
 				p.Fixes = append(p.Fixes,
-					"or use routed-veth, whose CHECK bears it:   enichainctl chain swap "+s.Type+"=routed-veth")
+					"or use routed-veth, whose CHECK bears it:   "+j.swap(s.Type, "routed-veth"))
 			}
 			j.stage(s, "", p)
 		}
@@ -74,7 +74,7 @@ func ruleDel(j *judge, s *step) {
 			Why:  "CRI-O does host ports itself, and this DEL removes only the ports that it is told again"}
 		if s.Type == "portmap" {
 			p.Fixes = []string{"take it out of the list on CRI-O",
-				"or use portmap-compat, whose DEL needs no ports:   enichainctl chain swap portmap=portmap-compat"}
+				"or use portmap-compat, whose DEL needs no ports:   " + j.swap("portmap", "portmap-compat")}
 		}
 		j.stage(s, "", p)
 	}

@@ -31,6 +31,9 @@ func Swap(ctx context.Context, l *List, old, replacement string, o SwapOptions) 
 	if l.src == nil || l.src.root == nil {
 		return Swapped{}, fmt.Errorf("cannot swap a stage of %s: there is no text to edit", l.Name)
 	}
+	if l.fused() {
+		return swapFused(ctx, l, old, replacement, o)
+	}
 	e, err := newEntry(ctx, replacement, o.Contracts)
 	if err != nil {
 		return Swapped{}, err
@@ -49,6 +52,26 @@ func Swap(ctx context.Context, l *List, old, replacement string, o SwapOptions) 
 		return Swapped{}, err
 	}
 	return Swapped{Text: apply(l.src.text, s.edits), Carried: s.carried, Dropped: s.dropped}, nil
+}
+
+// swapFused takes fused entries apart for the swap, and puts together again what then stands side by side.
+func swapFused(ctx context.Context, l *List, old, replacement string, o SwapOptions) (Swapped, error) {
+	apart, err := l.apart()
+	if err != nil {
+		return Swapped{}, err
+	}
+	apart.Stages = append(apart.Stages, l.Stages[l.inline:]...) // drop-ins
+	done, err := Swap(ctx, apart, old, replacement, o)
+	if err != nil {
+		return done, err
+	}
+	swapped, problems := Parse(l.Path, done.Text)
+	if swapped == nil {
+		return done, fmt.Errorf("cannot read what became of %s: %v", l.Name, problems)
+	}
+	again, err := Fuse(ctx, swapped, o.Contracts)
+	done.Text = again.Text
+	return done, err
 }
 
 // find is the stage that a person means.

@@ -4,6 +4,7 @@ package ipam
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,24 @@ type (
 	AttachmentID string
 	SubnetID     string
 )
+
+// Family is an address family by its IP version: in JSON 4 or 6.
+type Family int
+
+// The two families.
+const (
+	IPv4 Family = 4
+	IPv6 Family = 6
+)
+
+// Lead is the family in which a pool of these families counts: IPv4 if it has that, since one delegated prefix of IPv6
+// holds more than any node can use.
+func Lead(families []Family) Family {
+	if len(families) > 0 && !slices.Contains(families, IPv4) {
+		return IPv6
+	}
+	return IPv4
+}
 
 // Inc names one incarnation of a node's pool file: 64 random bits in hex, made with the file.
 type Inc string
@@ -64,45 +83,115 @@ type Basis struct {
 // Snapshot is what a node says of its pool: a level, sent whole. It carries counts, never one entry per address,
 // but for the fenced ones.
 type Snapshot struct {
-	Instance      InstanceID   `json:"iid"`
-	Boot          string       `json:"boot"` // kernel boot id
-	Inc           Inc          `json:"inc"`
-	Seq           uint64       `json:"seq"` // rises with every change of what a snapshot says
-	Gen           uint64       `json:"gen"` // lives of network interfaces that this inc has seen
-	Seen          Seen         `json:"seen"`
-	Type          string       `json:"type"`    // instance type; a hint
-	MaxPods       int          `json:"maxPods"` // kubelet's limit; 0 = unknown
-	PolicyRev     uint64       `json:"policyRev"`
-	ENIs          []ENISummary `json:"enis"`
-	Waiting       int          `json:"waiting"` // live tickets
-	Floor         int          `json:"floor"`   // least (free − waiting) over the policy's window; 0 until a window has passed
-	Unschedulable bool         `json:"unschedulable,omitempty"`
+	Instance  InstanceID   `json:"iid"`
+	Boot      string       `json:"boot"` // kernel boot id
+	Inc       Inc          `json:"inc"`
+	Seq       uint64       `json:"seq"` // rises with every change of what a snapshot says
+	Gen       uint64       `json:"gen"` // lives of network interfaces that this inc has seen
+	Seen      Seen         `json:"seen"`
+	Type      string       `json:"type"`    // instance type; a hint
+	MaxPods   int          `json:"maxPods"` // kubelet's limit; 0 = unknown
+	PolicyRev uint64       `json:"policyRev"`
+	ENIs      []ENISummary `json:"enis"`
+	// Pools are the pools that this node has interfaces of, or that pods of it wait for; at most MaxPools.
+	Pools         []PoolSummary `json:"pools,omitempty"`
+	Unschedulable bool          `json:"unschedulable,omitempty"`
+}
+
+// MaxPools is the most pools that a snapshot or a supply names.
+const MaxPools = 32
+
+// PoolSummary is what a node's pods ask of one pool.
+type PoolSummary struct {
+	Name string `json:"name"`
+	// Waiting are live tickets that want an IPv4 address, with or without an IPv6 one; Waiting6 want IPv6 alone.
+	Waiting  int `json:"waiting,omitempty"`
+	Waiting6 int `json:"waiting6,omitempty"`
+	// WaitingPrefix are live tickets for a delegated prefix of the primary interface, in neither of the two.
+	WaitingPrefix int `json:"waitingPrefix,omitempty"`
+	// Floor is the least (free − waiting) of the pool's leading family over its window; 0 until a window has passed.
+	Floor int `json:"floor"`
+}
+
+// Pods is how many pods wait, whatever they want.
+func (p PoolSummary) Pods() int { return p.Waiting + p.Waiting6 + p.WaitingPrefix }
+
+// Counts are addresses of one family by state.
+type Counts struct {
+	Pending int `json:"pending,omitempty"`
+	Free    int `json:"free,omitempty"`
+	Kept    int `json:"kept,omitempty"`   // of Free, those that are for bridges alone
+	Leased  int `json:"leased,omitempty"` // lost ones included
+	Lost    int `json:"lost,omitempty"`
+	Cooling int `json:"cooling,omitempty"`
+	Held    int `json:"held,omitempty"`
 }
 
 // ENISummary counts one network interface's addresses by state.
 type ENISummary struct {
-	ENI        ENIID           `json:"eni"`
-	Attachment AttachmentID    `json:"attachment"`
-	N          int             `json:"n"` // small number on this node, 0 the primary; 1..127
-	Pool       string          `json:"pool"`
-	Link       bool            `json:"link"` // the kernel shows its link, ready
-	Pending    int             `json:"pending,omitempty"`
-	Free       int             `json:"free"`
-	Leased     int             `json:"leased"` // lost ones included
-	Lost       int             `json:"lost,omitempty"`
-	Cooling    int             `json:"cooling"`
-	Held       int             `json:"held"`
-	Fenced     []netip.Addr    `json:"fenced,omitempty"`
-	Prefixes   []PrefixSummary `json:"prefixes,omitempty"`
-	Age        time.Duration   `json:"age"` // since this node first saw the attachment
+	ENI        ENIID        `json:"eni"`
+	Attachment AttachmentID `json:"attachment"`
+	N          int          `json:"n"` // small number on this node, 0 the primary; 1..127
+	Pool       string       `json:"pool"`
+	Link       bool         `json:"link"`              // the kernel shows its link, ready
+	Pending    int          `json:"pending,omitempty"` // IPv4, as all counts here
+	Free       int          `json:"free,omitempty"`
+	Single     int          `json:"single,omitempty"` // of Free, those in no delegated prefix: what a wish by count can take
+	Kept       int          `json:"kept,omitempty"`   // of Free, those that are for bridges alone
+	Leased     int          `json:"leased,omitempty"` // lost ones included
+	Lost       int          `json:"lost,omitempty"`
+	Cooling    int          `json:"cooling,omitempty"`
+	Held       int          `json:"held,omitempty"`
+	IPv6       Counts       `json:"ipv6,omitzero"`
+	Fenced     []netip.Addr `json:"fenced,omitempty"` // those of delegated prefixes apart: see PrefixSummary
+	// Prefixes are those that are fenced, and of each family the wholly free one that pods would get last (the only /80 of an
+	// interface whose pool has IPv6 is never named): no other could be given up now. A snapshot of 15 interfaces with 49
+	// prefixes each has no room for all.
+	Prefixes []PrefixSummary `json:"prefixes,omitempty"`
+	Age      time.Duration   `json:"age"` // since this node first saw the attachment
+}
+
+// Counts are the counts of a family, those of delegated prefixes included.
+func (e ENISummary) Counts(f Family) Counts {
+	if f == IPv6 {
+		return e.IPv6
+	}
+	return Counts{Pending: e.Pending, Free: e.Free, Kept: e.Kept, Leased: e.Leased, Lost: e.Lost, Cooling: e.Cooling, Held: e.Held}
+}
+
+// FencedPrefixes are the delegated prefixes, of both families, that are given up for good.
+func (e ENISummary) FencedPrefixes() []netip.Prefix {
+	var all []netip.Prefix
+	for _, p := range e.Prefixes {
+		if p.Fenced {
+			all = append(all, p.Prefix)
+		}
+	}
+	return all
+}
+
+// CountFenced is how many addresses of a family are given up for good, those of delegated prefixes included.
+func (e ENISummary) CountFenced(f Family) int {
+	count := 0
+	for _, a := range e.Fenced {
+		if a.Is4() == (f == IPv4) {
+			count++
+		}
+	}
+	for _, p := range e.FencedPrefixes() {
+		if p.Addr().Is4() == (f == IPv4) {
+			count += PrefixSize(p)
+		}
+	}
+	return count
 }
 
 // PrefixSummary counts the addresses of one delegated prefix; the interface's counts have them in, too.
 type PrefixSummary struct {
 	Prefix netip.Prefix `json:"prefix"`
-	Leased int          `json:"leased"`
+	Leased int          `json:"leased,omitempty"`
 	Free   int          `json:"free,omitempty"`
-	Kept   int          `json:"kept,omitempty"` // of Free: for bridges alone
+	Fenced bool         `json:"fenced,omitempty"` // all of it is given up for good
 }
 
 // PrefixSize is how many addresses of a delegated prefix a pool has: all of a /28, and of a /80 as many as any instance
@@ -123,18 +212,26 @@ type Supply struct {
 	Policy   NodePolicy     `json:"policy"`
 	ENIs     []SuppliedENI  `json:"enis"`
 	Release  []Release      `json:"release,omitempty"` // wishes
-	Why      *Why           `json:"why,omitempty"`     // what keeps the pool from growing
+	// Pools are all that this node may have, in the configuration's order; the first is the default one's place.
+	Pools   []SuppliedPool `json:"pools,omitempty"`
+	MaxPods int            `json:"maxPods,omitempty"` // most pods that can have addresses of this node; 0 = unknown
 }
 
-// NodePolicy is the part of a pool's policy that the node itself needs.
+// SuppliedPool is the part of one pool's policy that its nodes need, and what keeps it from growing.
+type SuppliedPool struct {
+	Name     string        `json:"name"`
+	Families []Family      `json:"families"`      // that its interfaces have addresses of
+	Cooldown time.Duration `json:"cooldown"`      // least time between two leases of an address
+	Low      int           `json:"low"`           // publish when free (of the leading family) falls below: the warm target
+	High     int           `json:"high"`          // publish when free rises above
+	Window   time.Duration `json:"window"`        // over which Floor is taken
+	MinAge   time.Duration `json:"minAge"`        // an interface younger than this is not drained
+	Why      *Why          `json:"why,omitempty"` // what keeps it from growing
+}
+
+// NodePolicy names the configuration that a supply follows.
 type NodePolicy struct {
-	Rev      uint64        `json:"rev"`
-	Cooldown time.Duration `json:"cooldown"` // least time between two leases of an address; default 30 s
-	Low      int           `json:"low"`      // publish when free falls below: the warm target
-	High     int           `json:"high"`     // publish when free rises above
-	Window   time.Duration `json:"window"`   // over which Floor is taken; default 10 min
-	MinAge   time.Duration `json:"minAge"`   // an ENI younger than this is not drained; default 10 min
-	MaxPods  int           `json:"maxPods"`  // most addresses that pods of this node can use; 0 = the type's limit
+	Rev uint64 `json:"rev"` // rises with each change of it
 }
 
 // SuppliedENI is one attached network interface of a node and its addresses, the primary ones apart.
@@ -153,14 +250,25 @@ type SuppliedENI struct {
 	Gateway    netip.Addr     `json:"gateway"` // the subnet's first address (EC2 user guide, "VPC subnets"); IPv6: fe80::1 of the router
 	Addresses  []netip.Addr   `json:"addresses"`
 	Prefixes   []netip.Prefix `json:"prefixes,omitempty"`
-	PodsOK     bool           `json:"podsOk"` // pods may use its addresses (no for a primary with usePrimary: false)
+	PodsOK     bool           `json:"podsOk"`        // pods may use its addresses (no for a primary with usePrimary: false)
+	MTU        int            `json:"mtu,omitempty"` // bytes, of its link; 0 leaves what the machine gave it
 }
 
-// Release is a wish: give up Count free addresses of the ENI, or all of it.
+// The bounds of an interface's MTU in bytes: what every IPv4 host takes whole (RFC 791, section 3.1), what an IPv6 link must
+// carry (RFC 8200, section 5), and the most that EC2 does (EC2 user guide, "Network MTU").
+const (
+	LeastMTU  = 576
+	LeastMTU6 = 1280
+	MostMTU   = 9001
+)
+
+// Release is a wish: give up Count free single addresses of the ENI, one prefix of it, or all of it.
 type Release struct {
 	ENI   ENIID `json:"eni"`
 	Count int   `json:"count,omitempty"`
 	Whole bool  `json:"whole,omitempty"`
+	// Prefix is one delegated prefix to give up, instead of Count or Whole: only if every address of it is free.
+	Prefix netip.Prefix `json:"prefix,omitzero"`
 }
 
 // Why is what EC2 said when the pool could not grow; it reaches the waiting pod's error.
@@ -176,6 +284,8 @@ type Why struct {
 const (
 	WhyInstanceLimit = "InstanceLimit" // all ENIs and addresses of the type are in use
 	WhyPoolLimit     = "PoolLimit"     // the policy's maximum is reached
+	WhyNoPrefixes    = "NoPrefixes"    // the policy wants delegated prefixes, and the type has none (not Nitro)
+	WhyFragmented    = "Fragmented"    // the subnet has free addresses and no free, aligned /28
 )
 
 // Verb is what happened to a pod, an interface or an address.

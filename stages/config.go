@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/enichain/enichain/chain/plain"
 )
 
 // Validator is a configuration that judges itself after decoding. It reports every fault by the path of its field
@@ -148,8 +150,12 @@ func (d *decoder) value(path string, raw json.RawMessage, v reflect.Value) {
 		}
 		return
 	}
-	if duration, ok := v.Addr().Interface().(*time.Duration); ok {
-		d.duration(path, raw, duration)
+	switch into := v.Addr().Interface().(type) {
+	case *time.Duration:
+		d.duration(path, raw, into)
+		return
+	case *json.RawMessage:
+		*into = raw
 		return
 	}
 	if decodesItself(v) {
@@ -168,18 +174,24 @@ func (d *decoder) value(path string, raw json.RawMessage, v reflect.Value) {
 		d.slice(path, raw, v)
 	case reflect.Map:
 		d.mapping(path, raw, v)
+	case reflect.String:
+		if text, ok := plain.Simple(raw); ok {
+			v.SetString(text)
+			return
+		}
+		d.plain(path, raw, v)
 	default:
 		d.plain(path, raw, v)
 	}
 }
 
 func (d *decoder) slice(path string, raw json.RawMessage, v reflect.Value) {
-	var items []json.RawMessage
 	if v.Type().Elem().Kind() == reflect.Uint8 {
 		d.plain(path, raw, v)
 		return
 	}
-	if json.Unmarshal(raw, &items) != nil {
+	items, ok := plain.Items(raw)
+	if !ok && json.Unmarshal(raw, &items) != nil {
 		d.report(path, "want a list, got "+brief(raw))
 		return
 	}
@@ -294,7 +306,11 @@ func objectMembers(raw []byte) (map[string]json.RawMessage, error) {
 	if len(bytes.TrimSpace(raw)) == 0 {
 		return nil, errors.New("it is empty")
 	}
-	var members map[string]json.RawMessage
+	members, ok := plain.Split(raw)
+	if ok {
+		return members, nil
+	}
+	members = nil
 	if err := json.Unmarshal(raw, &members); err != nil {
 		var mismatch *json.UnmarshalTypeError
 		if errors.As(err, &mismatch) {
@@ -325,4 +341,14 @@ func join(path, key string) string {
 		return path
 	}
 	return path + "." + key
+}
+
+// decodeString is json.Unmarshal for a string.
+func decodeString(raw []byte, into *string) error {
+	text, ok := plain.Simple(raw)
+	if !ok {
+		return json.Unmarshal(raw, into)
+	}
+	*into = text
+	return nil
 }

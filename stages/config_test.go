@@ -124,12 +124,3 @@ func TestRuntimeConfig(t *testing.T) {
 		t.Errorf("found %v, %v", found, err)
 	}
 }
-
-func TestNearest(t *testing.T) {
-	known := []string{"vethPrefix", "mtu", "ipMasq"}
-	for word, want := range map[string]string{"vethprefx": "vethPrefix", "MTU": "mtu", "mtus": "mtu", "ipmasq": "ipMasq", "colour": ""} {
-		if got := stages.Nearest(word, known); got != want {
-			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}

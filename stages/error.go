@@ -75,6 +75,7 @@ type Error struct {
 	Token Token
 	Code  uint   // CNI error code; 0 stands for the token's
 	Text  string // what for whom: numbers; cause with name and since when; next try
+	Stage string // in a fused chain: whose error it is; it stands in the error object's details
 	cause error
 }
 
@@ -106,6 +107,14 @@ func (e *Error) Error() string {
 		cut--
 	}
 	return line[:cut] + more
+}
+
+// details say which of several stages in one process failed; libcni appends them to the message.
+func (e *Error) details() string {
+	if e.Stage == "" {
+		return ""
+	}
+	return "stage " + e.Stage
 }
 
 // Unwrap is the cause that Errorf was given with %w.

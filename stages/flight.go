@@ -1,9 +1,10 @@
 package stages
 
 import (
-	"encoding/json"
 	"os"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Flight is one line of the flight record: what one run of a stage did and how long it took.
@@ -27,23 +28,38 @@ func (c *call) record(token Token) {
 	if c.FlightPath == "" || c.recorded {
 		return
 	}
+	f := openFlight(c.FlightPath)
+	if f == nil {
+		return
+	}
+	defer f.Close()
+	c.recordTo(f, token)
+}
+
+// openFlight is nil where there is no record.
+func openFlight(path string) *os.File {
+	fd, err := unix.Open(path, unix.O_WRONLY|unix.O_APPEND|unix.O_CREAT|unix.O_CLOEXEC, 0o640)
+	if err != nil {
+		return nil
+	}
+	return os.NewFile(uintptr(fd), path) // not os.OpenFile: that would set up the poller for it
+}
+
+// recordTo appends the line to the record, once.
+func (c *call) recordTo(f *os.File, token Token) {
+	if f == nil || c.recorded {
+		return
+	}
 	c.recorded = true
 	r := c.request
-	line, err := json.Marshal(Flight{
+	var w written
+	w.flight(Flight{
 		T: c.began.UTC().Format("2006-01-02T15:04:05.000000Z"), Stage: c.name, Command: r.Command,
 		Network: r.Network, Container: r.Container, IfName: r.IfName, Pod: r.Pod.String(),
 		Took: c.Now().Sub(c.began).Microseconds(), Lock: r.Waited.Lock.Microseconds(), Wait: r.Waited.Pool.Microseconds(),
 		Token: token, Trace: traceID(c.Getenv("TRACEPARENT")),
 	})
-	if err != nil {
-		return
-	}
-	f, err := os.OpenFile(c.FlightPath, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o640)
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	_, _ = f.Write(append(line, '\n')) // a full disk costs the record, not the pod
+	_, _ = f.Write(append(w.text, '\n')) // a full disk costs the record, not the pod
 }
 
 // traceID is the second field of version-traceid-parentid-flags.

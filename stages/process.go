@@ -1,18 +1,19 @@
 package stages
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/enichain/enichain/chain/contract"
 )
@@ -42,7 +43,7 @@ const ReleaseKey = "io.enichain/release"
 type Process struct {
 	Getenv         func(string) string
 	Environ        func() []string
-	Stdin          io.Reader
+	Stdin          io.Reader // with a method SetReadDeadline if it may block: VERSION waits for no terminal
 	Stdout, Stderr io.Writer
 	FlightPath     string // "" keeps no record
 	Now            func() time.Time
@@ -51,11 +52,9 @@ type Process struct {
 // Main runs a stage as the process that a runtime started, and exits. A broken pipe does not kill it: a runtime that
 // was killed lets its plugins finish, and an ADD whose result nobody took has to be undone.
 func Main(name string, s Stage) {
-	broken := make(chan os.Signal, 1)
-	signal.Notify(broken, syscall.SIGPIPE) // not Ignore: that would be inherited by delegates
 	os.Exit(Run(context.Background(), Process{
 		Getenv: os.Getenv, Environ: os.Environ,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: &input{}, Stdout: output(unix.Stdout), Stderr: output(unix.Stderr),
 		FlightPath: FlightPath, Now: time.Now,
 	}, name, s))
 }
@@ -79,6 +78,9 @@ func Run(ctx context.Context, p Process, name string, s Stage) (exit int) {
 		return c.version()
 	}
 	if err := c.prepare(); err != nil {
+		if f, ok := s.(Fused); ok {
+			c.name = f.asked(c.request, name)
+		}
 		return c.fail(err)
 	}
 	out, err := c.dispatch(ctx)
@@ -99,18 +101,9 @@ type call struct {
 }
 
 func (c *call) version() int {
-	declared := c.stage.Contract()
-	for _, list := range []*[]contract.Fact{&declared.Requires, &declared.Adds, &declared.Exclusive} {
-		*list = append([]contract.Fact{}, *list...) // [] says "none"; null says nothing
-	}
-	declared.Capabilities = append([]string{}, declared.Capabilities...)
-	answer, err := json.Marshal(map[string]any{
-		"cniVersion": askedVersion(c.Stdin), "supportedVersions": Versions(), contract.Key: declared, ReleaseKey: Release,
-	})
-	if err != nil {
-		return c.fail(Errorf(Bug, "cannot encode the contract of %s: %w", c.name, err))
-	}
-	if _, err := c.Stdout.Write(append(answer, '\n')); err != nil {
+	w := &written{}
+	w.version(askedVersion(c.Stdin), c.stage.Contract())
+	if _, err := c.Stdout.Write(append(w.text, '\n')); err != nil {
 		fmt.Fprintf(c.Stderr, "%s: cannot write the answer to VERSION: %v\n", c.name, err)
 		return 1
 	}
@@ -120,22 +113,41 @@ func (c *call) version() int {
 // askedVersion is the cniVersion of the configuration on standard input (CNI specification, "VERSION"), or our newest
 // where none comes in time: people ask by hand, with a terminal there.
 func askedVersion(stdin io.Reader) string {
-	asked := make(chan string, 1)
-	go func() {
-		var in struct {
-			CNIVersion string `json:"cniVersion"`
-		}
-		if json.NewDecoder(io.LimitReader(stdin, maxInput)).Decode(&in) != nil || in.CNIVersion == "" || len(in.CNIVersion) > briefest {
-			in.CNIVersion = inside
-		}
-		asked <- in.CNIVersion
-	}()
-	select {
-	case v := <-asked:
-		return v
-	case <-time.After(versionPatience):
+	if patient, ok := stdin.(interface{ SetReadDeadline(time.Time) error }); ok && patient.SetReadDeadline(time.Now().Add(versionPatience)) != nil {
 		return inside
 	}
+	first := make([]byte, 512)
+	n, err := stdin.Read(first)
+	if n == 0 && err != nil {
+		return inside
+	}
+	first = first[:n]
+	if version, ok := bare(first); ok {
+		return version
+	}
+	var in struct {
+		CNIVersion string `json:"cniVersion"`
+	}
+	all := io.MultiReader(bytes.NewReader(first), stdin)
+	if json.NewDecoder(io.LimitReader(all, maxInput)).Decode(&in) != nil || in.CNIVersion == "" || len(in.CNIVersion) > briefest {
+		return inside
+	}
+	return in.CNIVersion
+}
+
+// bare reads what libcni sends, {"cniVersion": "1.1.0"} and no more, without a decoder.
+func bare(text []byte) (version string, ok bool) {
+	for _, part := range []string{"{", `"cniVersion"`, ":", `"`} {
+		if text, ok = bytes.CutPrefix(bytes.TrimLeft(text, " \t\r\n"), []byte(part)); !ok {
+			return "", false
+		}
+	}
+	n := 0
+	for n < len(text) && n < briefest && (text[n] == '.' || text[n] >= '0' && text[n] <= '9') {
+		n++
+	}
+	rest, ok := bytes.CutPrefix(text[n:], []byte(`"`))
+	return string(text[:n]), ok && n > 0 && bytes.HasPrefix(bytes.TrimLeft(rest, " \t\r\n"), []byte("}"))
 }
 
 // prepare reads the call and refuses what cannot be, before anything is touched.
@@ -155,13 +167,18 @@ func (c *call) prepare() *Error {
 		return Errorf(Config, "standard input is longer than %d MiB", maxInput>>20).WithCode(PrevResult.Code())
 	}
 	request, notes, fault := parse(command, c.Getenv, c.Environ(), stdin)
-	declared := c.stage.Contract()
-	request.delegates = declared.Delegates != contract.NoDelegate
-	request.stderr = c.Stderr
 	c.request = request
 	if fault != nil {
 		return fault
 	}
+	return c.admit(notes)
+}
+
+// admit holds a request that could be read against the stage's contract and against the world.
+func (c *call) admit(notes []string) *Error {
+	request, declared := c.request, c.declared()
+	request.delegates = declared.Delegates != contract.NoDelegate
+	request.call, request.stderr = c, c.Stderr
 	if note, fault := checkNetns(request, slices.Contains(declared.Adds, contract.SandboxInterface), c.Getenv("CNI_NETNS_OVERRIDE")); fault != nil {
 		return fault
 	} else if note != "" {
@@ -171,9 +188,17 @@ func (c *call) prepare() *Error {
 		return fault
 	}
 	for _, note := range notes {
-		fmt.Fprintf(c.Stderr, "%s: %s: %s\n", c.name, command, note)
+		fmt.Fprintf(c.Stderr, "%s: %s: %s\n", c.name, request.Command, note)
 	}
 	return nil
+}
+
+// declared is the stage's contract. A fused one needs nothing by itself, and its stages are asked one by one.
+func (c *call) declared() contract.Contract {
+	if _, ok := c.stage.(Fused); ok {
+		return contract.Contract{Previous: contract.Uses}
+	}
+	return c.stage.Contract()
 }
 
 // inPlace holds the call against the stage's contract: one that builds on others is never called without their result.
@@ -210,6 +235,9 @@ func (c *call) dispatch(ctx context.Context) (out []byte, err error) {
 		return nil, c.stage.Check(ctx, c.request)
 	case cmdGC:
 		return nil, c.stage.GC(ctx, c.request)
+	}
+	if f, ok := c.stage.(Fused); ok {
+		return nil, f.Status(ctx, c.request)
 	}
 	return nil, c.status(ctx)
 }
@@ -287,7 +315,8 @@ func (c *call) fail(err error) int {
 		CNIVersion string `json:"cniVersion"`
 		Code       uint   `json:"code"`
 		Msg        string `json:"msg"`
-	}{version, e.Code, e.Error()})
+		Details    string `json:"details,omitempty"`
+	}{version, e.Code, e.Error(), e.details()})
 	if marshalErr != nil {
 		out = []byte(`{"code":105,"msg":"BUG cannot encode an error"}`)
 	}

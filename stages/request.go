@@ -3,7 +3,6 @@ package stages
 import (
 	"bytes"
 	"encoding/json"
-	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -33,7 +32,6 @@ func perAttachment(command string) bool {
 // it succeeds.
 type parser struct {
 	getenv func(string) string
-	name   *regexp.Regexp // container ids and network names
 	notes  []string
 	r      *Request
 }
@@ -43,7 +41,6 @@ type parser struct {
 func parse(command string, getenv func(string) string, environ []string, stdin []byte) (*Request, []string, *Error) {
 	p := &parser{
 		getenv: getenv,
-		name:   regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.\-]*$`),
 		r:      &Request{Command: command, Config: stdin, Environ: environ},
 	}
 	if err := p.configuration(stdin); err != nil {
@@ -79,7 +76,7 @@ func (p *parser) configuration(stdin []byte) *Error {
 		if !ok {
 			continue
 		}
-		if err := json.Unmarshal(raw, m.into); err != nil {
+		if err := decodeString(raw, m.into); err != nil {
 			faults = append(faults, m.key+": want a string, got "+brief(raw))
 		}
 	}
@@ -92,7 +89,7 @@ func (p *parser) configuration(stdin []byte) *Error {
 	case len(faults) > 0:
 	case r.Network == "":
 		faults = append(faults, "name: the network's name is missing")
-	case !p.name.MatchString(r.Network):
+	case !named(r.Network):
 		faults = append(faults, "name: "+quote(r.Network)+" may hold letters, digits, '_', '.' and '-', and starts with a letter or digit")
 	}
 	if r.Command == cmdCheck && (r.Version == "0.3.0" || r.Version == "0.3.1") {
@@ -126,7 +123,7 @@ func (p *parser) environment() *Error {
 	if len(missing) > 0 {
 		faults = append(faults, r.Command+" needs "+strings.Join(missing, ", "))
 	}
-	if r.Container != "" && !p.name.MatchString(r.Container) {
+	if r.Container != "" && !named(r.Container) {
 		faults = append(faults, "CNI_CONTAINERID="+quote(r.Container)+" may hold letters, digits, '_', '.' and '-', and starts with a letter or digit")
 	}
 	if f := ifNameFault(r.IfName); r.IfName != "" && f != "" {
@@ -137,6 +134,17 @@ func (p *parser) environment() *Error {
 		return Errorf(Env, "%s", strings.Join(faults, "; "))
 	}
 	return nil
+}
+
+// named says whether a text may be a container id or a network's name (CNI specification, "Section 2, Parameters").
+func named(text string) bool {
+	for i, c := range []byte(text) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && (i == 0 || c != '_' && c != '.' && c != '-') {
+			return false
+		}
+	}
+	return text != ""
 }
 
 func ifNameFault(name string) string {

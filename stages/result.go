@@ -2,10 +2,10 @@ package stages
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/containernetworking/cni/pkg/types"
 	types040 "github.com/containernetworking/cni/pkg/types/040"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
 )
@@ -19,6 +19,22 @@ func Versions() []string { return []string{"0.3.0", "0.3.1", "0.4.0", "1.0.0", "
 // readResult reads a result of any version that we speak. Without a version of its own it has the configuration's;
 // one of the other line of types (0.x, 1.x) is refused.
 func readResult(raw []byte, version string) (*Result, error) {
+	result := &Result{}
+	if line(version) != "1" || !resultTable(result).Read(raw) || result.CNIVersion != "" && line(result.CNIVersion) != "1" {
+		var err error
+		if result, err = decodeResult(raw, version); err != nil {
+			return nil, err
+		}
+	}
+	result.CNIVersion = inside
+	if err := whole(result.Interfaces, result.IPs, result.Routes); err != nil {
+		return nil, err
+	}
+	return result, sound(result)
+}
+
+// decodeResult reads one that is not plain.
+func decodeResult(raw []byte, version string) (*Result, error) {
 	var own struct {
 		CNIVersion *string `json:"cniVersion"`
 	}
@@ -30,31 +46,23 @@ func readResult(raw []byte, version string) (*Result, error) {
 			return nil, fmt.Errorf("it is of cniVersion %s, the configuration of %s", *own.CNIVersion, version)
 		}
 	}
-	result := &Result{}
 	if line(version) == "1" {
-		if err := json.Unmarshal(raw, result); err != nil {
-			return nil, err
-		}
-	} else {
-		var old types040.Result
-		if err := json.Unmarshal(raw, &old); err != nil {
-			return nil, err
-		}
-		if err := whole(old.Interfaces, old.IPs, old.Routes); err != nil {
-			return nil, err
-		}
-		old.CNIVersion = "0.4.0"
-		converted, err := old.GetAsVersion(inside)
-		if err != nil {
-			return nil, err
-		}
-		result = converted.(*types100.Result)
+		result := &Result{}
+		return result, json.Unmarshal(raw, result)
 	}
-	result.CNIVersion = inside
-	if err := whole(result.Interfaces, result.IPs, result.Routes); err != nil {
+	var old types040.Result
+	if err := json.Unmarshal(raw, &old); err != nil {
 		return nil, err
 	}
-	return result, sound(result)
+	if err := whole(old.Interfaces, old.IPs, old.Routes); err != nil {
+		return nil, err
+	}
+	old.CNIVersion = "0.4.0"
+	converted, err := old.GetAsVersion(inside)
+	if err != nil {
+		return nil, err
+	}
+	return converted.(*types100.Result), nil
 }
 
 func line(version string) string { major, _, _ := strings.Cut(version, "."); return major }
@@ -97,29 +105,30 @@ func sound(r *Result) error {
 	return nil
 }
 
-// writeResult is a result as one line of JSON in the version that the list speaks.
-func writeResult(r *Result, version string) ([]byte, error) {
+// writable refuses a result that nobody could read.
+func writable(r *Result) error {
 	if r == nil {
-		return nil, fmt.Errorf("cannot write the result: the stage returned none")
+		return errors.New("the stage returned none")
 	}
 	if err := whole(r.Interfaces, r.IPs, r.Routes); err != nil {
-		return nil, fmt.Errorf("cannot write the result: %w", err)
+		return err
 	}
-	if err := sound(r); err != nil {
+	return sound(r)
+}
+
+// writeResult is a result as one line of JSON in the version that the list speaks.
+func writeResult(r *Result, version string) ([]byte, error) {
+	if err := writable(r); err != nil {
 		return nil, fmt.Errorf("cannot write the result: %w", err)
 	}
 	if line(version) == "1" {
-		out := struct {
-			CNIVersion string                `json:"cniVersion"`
-			Interfaces []*types100.Interface `json:"interfaces,omitempty"`
-			IPs        []*types100.IPConfig  `json:"ips,omitempty"`
-			Routes     []*types.Route        `json:"routes,omitempty"`
-			DNS        *types.DNS            `json:"dns,omitempty"`
-		}{version, r.Interfaces, r.IPs, r.Routes, nil}
-		if !r.DNS.IsEmpty() {
-			out.DNS = &r.DNS
+		current := *r
+		current.CNIVersion = version
+		text, ok := resultTable(&current).Write()
+		if !ok {
+			return json.Marshal(&current) // which says why not
 		}
-		return json.Marshal(out)
+		return text, nil
 	}
 	current := *r
 	current.CNIVersion = inside

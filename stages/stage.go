@@ -70,7 +70,7 @@ type Request struct {
 	Pod     Pod
 	Version string  // cniVersion of the request
 	Type    string  // the configuration's "type": a stage that is somebody's delegate reads the caller's name here
-	Config  []byte  // the whole network configuration as it came
+	Config  []byte  // the whole network configuration as it came; in a fused chain only where there is an "ipam"
 	Prev    *Result // prevResult; nil when there is none
 	// Valid are the attachments that a GC keeps. nil: the runtime gave no list, so nothing may be removed; empty: all
 	// of this network is stale.
@@ -83,6 +83,8 @@ type Request struct {
 	members   map[string]json.RawMessage // Config taken apart
 	delegates bool                       // the stage's contract says so: "ipam" is a known key
 	stderr    io.Writer                  // where a delegate's standard error goes; nil: nowhere
+	call      *call                      // that this request is of; nil where a test or a tool made it
+	fused     *fusedRun                  // that the stage is one of; nil: a process of its own
 }
 
 // Stale says whether a GC may remove what belongs to an attachment: never without a list from the runtime, nor what is

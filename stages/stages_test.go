@@ -324,7 +324,11 @@ func TestVersion(t *testing.T) {
 
 // TestVersionEchoes wants the cniVersion of the input back, and an answer also where nobody says anything.
 func TestVersionEchoes(t *testing.T) {
-	silent, end := io.Pipe()
+	silent, end, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
 	defer end.Close()
 	for _, tc := range []struct {
 		name  string

@@ -9,6 +9,12 @@ const Key = "io.enichain/contract"
 // V is the version of the declaration itself. A declaration with another v is read as a foreign stage's.
 const V = 1
 
+// Fused is the plugin that runs neighbouring stages in one process; FusedKey is the member of its entry that lists them.
+const (
+	Fused    = "enichain"
+	FusedKey = "stages"
+)
+
 // Fact is something that is true of an attachment once a stage has run.
 type Fact string
 
@@ -91,4 +97,7 @@ type Contract struct {
 	// such as "20s"), prefix and address (strings), object, a literal of JSON such as "pod" or 0, or "list of" and the
 	// kinds of its items, which reaches to the end. "mtu": "0 or integer 68..65535 (0: the network interface's)".
 	Keys map[string]string `json:"keys"`
+	// Stages are the declarations of those that a fused plugin has in it; what its entry in a list needs and adds is
+	// theirs that it names.
+	Stages map[string]Contract `json:"stages,omitempty"`
 }

@@ -15,6 +15,7 @@ var whereabouts = map[string][]string{
 	"bridge":         {"ipam", "ipMasq", "ipMasqBackend"},
 	"dummy":          {"ipam"},
 	"eni-ipam":       {"poolFile"},
+	"fastpath":       {},
 	"firewall":       {"backend", "firewalldZone", "iptablesAdminChainName", "ingressPolicy"},
 	"host-device":    {"ipam"},
 	"host-local":     {"ipam"},

@@ -49,7 +49,7 @@ func (p Plugins) Delete(ctx context.Context, b Birth, i int, taken map[netip.Add
 		return nil // what it made was in the namespace, and has gone with it
 	}
 	a := b.Cached.Attachment
-	return p.run(ctx, s.Type, config, &invoke.Args{Command: "DEL", ContainerID: a.Container, IfName: a.IfName, NetNS: netns,
+	return p.run(ctx, s, config, &invoke.Args{Command: "DEL", ContainerID: a.Container, IfName: a.IfName, NetNS: netns,
 		PluginArgs: b.Cached.Args, Path: strings.Join(p.Path, ":")})
 }
 
@@ -90,7 +90,7 @@ func (b Birth) previous(taken map[netip.Addr]bool) (json.RawMessage, error) {
 // Collect sends GC to a stage of a list that nobody has any more: no attachment of that network is valid. A plugin that
 // speaks no version with GC (before 1.1.0) is not asked.
 func (p Plugins) Collect(ctx context.Context, network string, s Stage) error {
-	path, err := p.find(s.Type)
+	path, _, err := p.command(ctx, s, nil)
 	if err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (p Plugins) Collect(ctx context.Context, network string, s Stage) error {
 	if err != nil {
 		return err
 	}
-	return p.run(ctx, s.Type, config, &invoke.Args{Command: "GC", Path: strings.Join(p.Path, ":")})
+	return p.run(ctx, s, config, &invoke.Args{Command: "GC", Path: strings.Join(p.Path, ":")})
 }
 
 // ErrMissing: the binary of a stage is not in the folders of plugins any more.
@@ -130,8 +130,51 @@ func (p Plugins) find(plugin string) (string, error) {
 	return path, nil
 }
 
-func (p Plugins) run(ctx context.Context, plugin string, config []byte, args *invoke.Args) error {
-	path, err := p.find(plugin)
+// command is how a stage is run: as it was then, by its own binary or within the fused one; or, where that binary is gone,
+// the other way.
+func (p Plugins) command(ctx context.Context, s Stage, config []byte) (path string, input []byte, err error) {
+	if s.Within != "" {
+		if path, err := p.find(s.Within); err == nil {
+			return path, within(config), nil
+		}
+	}
+	path, missing := p.find(s.Type)
+	if missing == nil {
+		return path, config, nil
+	}
+	if p.Contracts != nil {
+		if _, inside := p.Contracts.Of(ctx, contract.Fused, nil).Stages[s.Type]; inside {
+			if path, err := p.find(contract.Fused); err == nil {
+				return path, within(config), nil
+			}
+		}
+	}
+	return "", nil, missing
+}
+
+// within is a stage's configuration as a fused entry of this one stage.
+func within(config []byte) []byte {
+	var whole map[string]json.RawMessage
+	if json.Unmarshal(config, &whole) != nil {
+		return config
+	}
+	entry := map[string]any{"type": contract.Fused}
+	for key, value := range whole {
+		if key == "name" || key == "cniVersion" || key == "prevResult" || strings.HasPrefix(key, "cni.dev/") {
+			entry[key] = value
+		}
+	}
+	delete(whole, "prevResult")
+	entry[contract.FusedKey] = []any{whole}
+	text, err := json.Marshal(entry)
+	if err != nil {
+		return config // of what was JSON before
+	}
+	return text
+}
+
+func (p Plugins) run(ctx context.Context, s Stage, config []byte, args *invoke.Args) error {
+	path, config, err := p.command(ctx, s, config)
 	if err != nil {
 		return err
 	}

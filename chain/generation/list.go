@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/enichain/enichain/chain"
 )
 
 // List is a network configuration list, as far as generations care.
@@ -18,10 +20,11 @@ type List struct {
 	Stages      []Stage
 }
 
-// Stage is one plugin of a list.
+// Stage is one plugin of a list, or one stage of a fused entry: for an attachment it is the same which of the two it was.
 type Stage struct {
 	Type   string          `json:"type"`
-	Config json.RawMessage `json:"config"` // the whole object
+	Config json.RawMessage `json:"config"`           // the whole object
+	Within string          `json:"within,omitempty"` // the plugin whose fused entry runs it
 }
 
 // networkName is what libcni takes as one (utils.ValidateNetworkName), and what is safe as the name of a folder.
@@ -52,26 +55,34 @@ func ParseList(text []byte) (List, error) {
 		l.InlinedOnly = strings.EqualFold(v, "true")
 	}
 	for i, p := range raw.Plugins {
-		s, err := stageOf(p)
+		s, err := stagesOf(p)
 		if err != nil {
 			return List{}, fmt.Errorf("plugins[%d]: %w", i, err)
 		}
-		l.Stages = append(l.Stages, s)
+		l.Stages = append(l.Stages, s...)
 	}
 	return l, nil
 }
 
-func stageOf(config json.RawMessage) (Stage, error) {
+// stagesOf are the stages that one entry runs.
+func stagesOf(config json.RawMessage) ([]Stage, error) {
 	var p struct {
 		Type string `json:"type"`
 	}
 	if err := json.Unmarshal(config, &p); err != nil {
-		return Stage{}, fmt.Errorf("cannot read a plugin's configuration: %w", err)
+		return nil, fmt.Errorf("cannot read a plugin's configuration: %w", err)
 	}
 	if p.Type == "" {
-		return Stage{}, fmt.Errorf(`a plugin has no "type"`)
+		return nil, fmt.Errorf(`a plugin has no "type"`)
 	}
-	return Stage{Type: p.Type, Config: config}, nil
+	var stages []Stage
+	for _, m := range chain.Members(p.Type, config) {
+		stages = append(stages, Stage{Type: m.Type, Config: m.Config, Within: p.Type})
+	}
+	if stages == nil {
+		stages = []Stage{{Type: p.Type, Config: config}}
+	}
+	return stages, nil
 }
 
 // Types are the plugins that a stage runs: itself, and the delegate of its "ipam".
@@ -186,11 +197,11 @@ func single(text []byte) (List, error) {
 	var named struct {
 		Name string `json:"name"`
 	}
-	s, err := stageOf(text)
+	stages, err := stagesOf(text)
 	if err == nil {
 		err = json.Unmarshal(text, &named)
 	}
-	return List{Name: named.Name, InlinedOnly: true, Stages: []Stage{s}}, err
+	return List{Name: named.Name, InlinedOnly: true, Stages: stages}, err
 }
 
 // readDropIns reads the plugins that libcni appends to a list, from <folder>/<network>/*.conf.
@@ -204,11 +215,11 @@ func readDropIns(dir, network string) (stages []Stage, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("cannot read a drop-in: %w", err)
 		}
-		s, err := stageOf(text)
+		s, err := stagesOf(text)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
-		stages = append(stages, s)
+		stages = append(stages, s...)
 	}
 	return stages, nil
 }

@@ -1,4 +1,6 @@
 // Command eni-ipam is the stage that gives a container an address of the node's network interfaces.
+//
+//go:debug updatemaxprocs=0
 package main
 
 import (

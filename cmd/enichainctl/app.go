@@ -135,7 +135,8 @@ func (a *app) root() *cobra.Command {
 	flags.StringVar(&a.socket, "socket", "/run/enichain/enichaind.sock", "the daemon's socket")
 	flags.StringVar(&a.flight, "flight", stages.FlightPath, "the flight record")
 	root.AddCommand(a.statusCommand(), a.poolCommand(), a.leasesCommand(), a.enisCommand(), a.eventsCommand(), a.whyCommand(),
-		a.traceCommand(), a.versionCommand(), a.chainCommand(), a.conformanceCommand())
+		a.traceCommand(), a.versionCommand(), a.chainCommand(), a.migrateCommand(), a.recordCommand(),
+		a.fleetCommand(), a.conformanceCommand())
 	return root
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/enichain/enichain/chain/known"
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/eniipam"
+	"github.com/enichain/enichain/stages/fastpath"
 	"github.com/enichain/enichain/stages/portmapcompat"
 	"github.com/enichain/enichain/stages/routedveth"
 	"github.com/enichain/enichain/stages/snat"
@@ -26,7 +27,7 @@ import (
 func (a *app) chainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "chain",
-		Short: "lists: compose, swap a stage, judge, explain, compare, install",
+		Short: "lists: compose, swap a stage, fuse, judge, explain, compare, install",
 		Long: "A chain is a list of stages in a file. These commands look at lists before a node sees them; they ask the installed\n" +
 			"plugins what they need and add, and know the reference plugins by themselves. FILE may be \"-\" for standard input.",
 		Args: func(_ *cobra.Command, args []string) error {
@@ -37,8 +38,8 @@ func (a *app) chainCommand() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	c.AddCommand(a.lintCommand(), a.explainCommand(), a.composeCommand(), a.swapCommand(), a.diffCommand(),
-		a.applyCommand(), a.generationsCommand())
+	c.AddCommand(a.lintCommand(), a.explainCommand(), a.composeCommand(), a.swapCommand(), a.fuseCommand(),
+		a.diffCommand(), a.applyCommand(), a.generationsCommand())
 	return c
 }
 
@@ -83,9 +84,16 @@ func (x *chains) path() []string {
 
 // ours are the stages of this release: they need not be installed to be known.
 func ours() map[string]stages.Stage {
-	return map[string]stages.Stage{
+	single := map[string]stages.Stage{
 		"eni-ipam": eniipam.Stage{}, "routed-veth": routedveth.New(), "snat": snat.New(), "portmap-compat": portmapcompat.New(),
+		"fastpath": fastpath.New(),
 	}
+	var fused []stages.Named
+	for name, s := range single {
+		fused = append(fused, stages.Named{Type: name, Stage: s})
+	}
+	single[contract.Fused] = stages.Fuse(fused...)
+	return single
 }
 
 // builtIn is what is known without asking a binary.
@@ -111,7 +119,7 @@ func (x *chains) load(path string) (*chain.List, []chain.Problem, error) {
 		if err != nil {
 			return nil, nil, blind(fmt.Errorf("cannot read standard input: %w", err), "")
 		}
-		l, problems := chain.Parse("stdin", text)
+		l, problems := chain.Parse(chain.Stdin, text)
 		return l, problems, nil
 	}
 	if err := readable(path); err != nil {

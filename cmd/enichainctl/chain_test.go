@@ -109,7 +109,7 @@ func TestChainLint(t *testing.T) {
 stdin:7 stage 2 ptp: C103 takes no address from the stage before it; it calls its own "ipam"
         the address that eni-ipam takes would be held and never used
    fix  move eni-ipam into ptp:   { "type": "ptp", "ipam": { "type": "eni-ipam", "gateway": "reserve" } }
-   fix  or use routed-veth:       enichainctl chain swap ptp=routed-veth
+   fix  or use routed-veth:       enichainctl chain swap ptp=routed-veth -
 1 error, 0 warnings`, "")
 
 	d.stdin = `{"cniVersion":"1.0.0","name":"n","plugins":[{"type":"eni-ipam"},{"type":"routed-veth"},{"type":"sbr"}]}`
@@ -255,6 +255,49 @@ take it all the same:  --force`)
 		"enichainctl: -w needs a file to write, and standard input is none\ntry: enichainctl chain swap --help")
 }
 
+func TestChainFuse(t *testing.T) {
+	d := newDesk(t)
+	apart, err := os.ReadFile(filepath.Join(d.dir, "05-enichain.conflist"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shipped, err := os.ReadFile("../../conflists/fused.conflist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fused := strings.Replace(string(shipped), `"name": "fused"`, `"name": "enichain"`, 1)
+	missing := `05-enichain.conflist:7 stage 1 enichain: C115 (warning) enichain is not in CNI_PATH
+        its ADD fails where it is not installed
+   fix  install it, or say where it is: --cni-path DIR`
+	d.says("fuse @/05-enichain.conflist", exitOK, fused, `
+one process (enichain): eni-ipam, routed-veth, snat, portmap-compat
+`+missing)
+	d.plugin("enichain", map[string]any{"cniVersion": "1.1.0", "supportedVersions": stages.Versions(), contract.Key: ours()[contract.Fused].Contract()})
+	d.says("fuse -w @/05-enichain.conflist", exitOK, "", "one process (enichain): eni-ipam, routed-veth, snat, portmap-compat")
+	d.says("fuse @/05-enichain.conflist", exitOK, fused, "one process (enichain): eni-ipam, routed-veth, snat, portmap-compat")
+	d.says("diff @/05-enichain.conflist "+filepath.Join("..", "..", "conflists", "05-enichain.conflist"), exitOK,
+		"list  processes: enichain → eni-ipam, routed-veth, snat, portmap-compat", "")
+	d.says("lint @/05-enichain.conflist", exitOK, "0 errors, 0 warnings", "")
+	d.says("fuse --undo @/05-enichain.conflist", exitOK, string(apart), "taken apart (enichain): eni-ipam, routed-veth, snat, portmap-compat")
+	d.stdin, _, _ = d.run("compose host-local tuning portmap-compat --set host-local.ranges=10.244.1.0/24 --set tuning.mtu=1400")
+	d.says("fuse --force -", exitOK, d.stdin, `
+nothing to fuse: no two stages of enichain stand side by side
+as they were: host-local, tuning, portmap-compat
+stdin:7 stage 2 tuning: C101 needs sandbox-interface, which no stage before it adds
+        its ADD fails, and no pod starts
+   fix  { "type": "eni-ipam" }, { "type": "routed-veth" } before it
+stdin:7 stage 2 tuning: C115 (warning) tuning is not in CNI_PATH
+        its ADD fails where it is not installed
+   fix  install it, or say where it is: --cni-path DIR
+stdin:8 stage 3 portmap-compat: C101 needs routed, which no stage before it adds
+        nothing on the node sends packets to the pod's address, and what it makes would lead nowhere
+   fix  { "type": "eni-ipam" }, { "type": "routed-veth" } before it`)
+	if _, errs, code := d.run("fuse -"); code != exitWrong || !strings.Contains(errs, "the list has 2 errors; nothing was written") {
+		t.Errorf("exit %d %s", code, errs)
+	}
+	d.says("fuse -w -", exitUsage, "", "enichainctl: -w needs a file to write, and standard input is none\ntry: enichainctl chain fuse --help")
+}
+
 func TestChainDiff(t *testing.T) {
 	d := newDesk(t)
 	d.stdin, _, _ = d.run("compose eni-ipam routed-veth portmap-compat --set routed-veth.mtu=9001")
@@ -273,7 +316,7 @@ running   keep what snat made until they end`
 func TestChainJSONKeys(t *testing.T) {
 	d := newDesk(t)
 	for _, line := range []string{"explain @/05-enichain.conflist", "swap snat=sbr --force @/05-enichain.conflist",
-		"diff @/05-enichain.conflist @/05-enichain.conflist", "lint @"} {
+		"fuse @/05-enichain.conflist", "diff @/05-enichain.conflist @/05-enichain.conflist", "lint @"} {
 		out, errs, _ := d.run(line + " --format json")
 		var v any
 		if err := json.NewDecoder(strings.NewReader(out)).Decode(&v); err != nil && err != io.EOF {

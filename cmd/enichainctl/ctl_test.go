@@ -24,6 +24,7 @@ func TestPool(t *testing.T) {
 default  8 addresses: 2 leased  4 warm  1 cooling  1 fenced
   eth0   P■■◌□  10.110.10.0/24
   eth1   P□□□▨  10.110.11.0/24
+  why    subnet-a (10.110.10.0/24) has 0 free addresses (InsufficientFreeAddressesInSubnet), next try at 14:01:11
 ■ leased  □ warm  ◌ cooling  ▨ fenced  × held  ◦ not ready yet  ? lost  P primary (never a pod's)`, "pool")
 	n.golden(exitWrong, `
 enichainctl: no pool "gpu" on this node
@@ -89,8 +90,7 @@ WRONG   enichaind never ran on this node`, "status")
 
 	n.daemon(`{"version":"v0.4.0","started":"2026-11-20T12:00:00Z","agent":{"repairs":1,"lastRepair":"3 ip rules deleted by someone","repairedAt":"2026-11-20T13:02:21Z"},`+
 		`"bus":{"connected":true},"list":"05-enichain.conflist"}`, "")
-	n.Supply.Why = nil
-	n.Accept()
+	n.tell(nil, nil)
 	n.golden(exitOK, `
 node    node-1  i-0a1b2c3d  m5.large    enichaind v0.4.0 up 2h00m    bus connected
 pool    8 addresses: 2 leased  4 warm  1 cooling  1 fenced    target 2 warm
@@ -138,7 +138,7 @@ func TestWatch(t *testing.T) {
 				if strings.Contains(line, text) {
 					return
 				}
-			case <-time.After(10 * time.Second):
+			case <-time.After(time.Minute):
 				t.Fatalf("%q was never drawn", text)
 			}
 		}
@@ -277,6 +277,7 @@ eni-ipam        development  DIR/eni-ipam
 routed-veth     -            not installed in DIR
 snat            v0.3.0       DIR/snat
 portmap-compat  -            not installed in DIR
+enichain        -            not installed in DIR
 mixed versions: install all parts of one release`, "version", "--cni-path", dir)
 }
 
@@ -353,8 +354,7 @@ func TestNoAddressLeft(t *testing.T) {
 	n.alive()
 	n.daemon(`{"version":"v1","bus":{"connected":true}}`, "data: "+`{"data":{"n":7,"at":"2026-11-20T13:59:00Z","boot":"b","verb":"pod.gaveup","container":"late-1",`+
 		`"pod":"default/late","cause":"POOL_EMPTY no address for default/late: it said why"}}`+"\n\n")
-	n.Supply.Why = &ipam.Why{Code: ipam.WhyInstanceLimit, Text: "m5.large is full", Since: n.Now.Wall}
-	n.Accept()
+	n.tell(nil, &ipam.Why{Code: ipam.WhyInstanceLimit, Text: "m5.large is full", Since: n.Now.Wall})
 	if text, code := n.run("status"); code != exitWrong || !strings.Contains(text, "WRONG   the next pod has to wait for an address: m5.large is full\n") {
 		t.Errorf("%d %s", code, text)
 	}

@@ -13,11 +13,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/reconcile"
 )
 
 // daemonLimit is how long the daemon may take to answer before it counts as absent.
@@ -41,7 +43,24 @@ type daemonStatus struct {
 	Bus struct {
 		Connected bool `json:"connected"`
 	} `json:"bus"`
-	List string `json:"list"`
+	List   string `json:"list"`
+	Config struct {
+		File    string   `json:"file,omitempty"`
+		Faults  []string `json:"faults,omitempty"`  // of the file as it is now: it changes nothing
+		Restart []string `json:"restart,omitempty"` // keys that differ there and need a restart
+	} `json:"config,omitzero"`
+	Reconciler *reconcile.Picture `json:"reconciler,omitempty"`
+}
+
+// faults are what is wrong with the configuration file of a daemon that runs on an earlier one.
+func (d *daemonStatus) faults() (faults []string) {
+	for _, f := range d.Config.Faults {
+		faults = append(faults, d.Config.File+" is not taken: "+f)
+	}
+	if len(d.Config.Restart) > 0 {
+		faults = append(faults, d.Config.File+" changed "+strings.Join(d.Config.Restart, ", ")+": restart enichaind")
+	}
+	return faults
 }
 
 // ask makes one GET on the daemon's socket.

@@ -2,6 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,14 +14,17 @@ import (
 )
 
 func (a *app) enisCommand() *cobra.Command {
-	return &cobra.Command{
+	var name string
+	c := &cobra.Command{
 		Use:     "enis",
-		Short:   "network interfaces: subnet, addresses, mark, and who knows of them",
+		Short:   "network interfaces: pool, subnet, addresses, prefixes, mark, and who knows of them",
 		Long:    "Lists the network interfaces of this node. Exit code 1 where pool file and kernel disagree.",
 		Example: "  enichainctl enis --format json",
 		Args:    noArguments,
-		RunE:    func(c *cobra.Command, _ []string) error { return a.showENIs(c) },
+		RunE:    func(c *cobra.Command, _ []string) error { return a.showENIs(c, name) },
 	}
+	a.nameFlag(c, &name)
+	return c
 }
 
 // eniRow is one network interface as everybody sees it.
@@ -28,7 +34,7 @@ type eniRow struct {
 	Fault string   // where they disagree
 }
 
-func (a *app) showENIs(c *cobra.Command) error {
+func (a *app) showENIs(c *cobra.Command, pool string) error {
 	s, err := a.state(c.Context())
 	if err != nil {
 		return err
@@ -37,20 +43,15 @@ func (a *app) showENIs(c *cobra.Command) error {
 	if err != nil {
 		return blind(err, "try again as root")
 	}
-	rows := eniRows(s, view)
+	all := eniRows(s, view)
+	rows := slices.DeleteFunc(slices.Clone(all), func(r eniRow) bool { return pool != "" && r.Pool != pool })
+	if pool != "" && len(rows) == 0 {
+		if _, err := poolNamed(poolStates(s), pool); err != nil {
+			return err
+		}
+	}
 	faults := 0
-	table := [][]string{{"ENI", "LINK", "#", "POOL", "SUBNET", "ADDRESSES", "LEASED", "WARM", "MARK", "SEEN BY"}}
 	for _, r := range rows {
-		mark, n := "", fmt.Sprint(r.N)
-		if r.N > 0 {
-			mark = fmt.Sprintf("0x%x", r.N)
-		}
-		if r.N < 0 {
-			n = ""
-		}
-		k := r.Counts
-		table = append(table, []string{string(r.ENI.ENI), r.Link, n, r.Pool, fmt.Sprintf("%s (%s)", r.Subnet, r.SubnetID),
-			fmt.Sprint(inAll(k)), fmt.Sprint(k.Leased), fmt.Sprint(k.Free), mark, strings.Join(r.Seen, " ")})
 		if r.Fault != "" {
 			faults++
 		}
@@ -62,7 +63,7 @@ func (a *app) showENIs(c *cobra.Command) error {
 		}
 		err = a.json(forms)
 	} else {
-		a.table(table)
+		a.table(eniTable(rows))
 		for _, r := range rows {
 			if r.Fault != "" {
 				a.printf("%s: %s\n", r.ENI.ENI, r.Fault)
@@ -73,6 +74,51 @@ func (a *app) showENIs(c *cobra.Command) error {
 		return errWrong
 	}
 	return err
+}
+
+// eniTable has columns for cards, prefixes and IPv6 where anything is in them.
+func eniTable(rows []eniRow) [][]string {
+	var cards, prefixes, six bool
+	for _, r := range rows {
+		cards = cards || r.Card > 0
+		prefixes = prefixes || len(r.Prefixes) > 0
+		six = six || r.Counts6 != (store.Counts{})
+	}
+	column := func(wanted bool, cell string) []string {
+		if wanted {
+			return []string{cell}
+		}
+		return nil
+	}
+	table := [][]string{slices.Concat([]string{"ENI", "LINK", "#"}, column(cards, "CARD"), []string{"POOL", "SUBNET", "ADDRESSES", "LEASED", "WARM"},
+		column(six, "IPV6 LEASED"), column(prefixes, "PREFIXES"), []string{"MARK", "SEEN BY"})}
+	for _, r := range rows {
+		mark, n := "", fmt.Sprint(r.N)
+		if r.N > 0 {
+			mark = fmt.Sprintf("0x%x", r.N)
+		}
+		if r.N < 0 {
+			n = ""
+		}
+		k := plus(r.Counts, r.Counts6, -1)
+		table = append(table, slices.Concat([]string{string(r.ENI.ENI), r.Link, n}, column(cards, fmt.Sprint(r.Card)),
+			[]string{r.Pool, fmt.Sprintf("%s (%s)", r.Subnet, r.SubnetID), fmt.Sprint(inAll(k)), fmt.Sprint(k.Leased), fmt.Sprint(k.Free)},
+			column(six, fmt.Sprint(r.Counts6.Leased)), column(prefixes, lengths(r.Prefixes)), []string{mark, strings.Join(r.Seen, " ")}))
+	}
+	return table
+}
+
+// lengths counts prefixes: "2 × /28, 1 × /80".
+func lengths(prefixes []netip.Prefix) string {
+	n := map[int]int{}
+	for _, p := range prefixes {
+		n[p.Bits()]++
+	}
+	var parts []string
+	for _, bits := range slices.Sorted(maps.Keys(n)) {
+		parts = append(parts, fmt.Sprintf("%d × /%d", n[bits], bits))
+	}
+	return strings.Join(parts, ", ")
 }
 
 // eniRows joins what was supplied with what the kernel shows.

@@ -37,6 +37,9 @@ func newNode(t *testing.T, enis ...ipam.SuppliedENI) *node {
 	for _, e := range enis {
 		n.view.ENIs = append(n.view.ENIs, routedveth.ENIView{N: e.Device, Name: fmt.Sprintf("eth%d", e.Device), MAC: e.MAC, Up: true})
 	}
+	if len(enis) > 0 {
+		n.tell(nil, nil)
+	}
 	return n
 }
 
@@ -110,13 +113,20 @@ func full(t *testing.T) *node {
 		}
 		return err
 	})
-	n.Supply.Why = &ipam.Why{Code: "InsufficientFreeAddressesInSubnet", Text: "subnet-a (10.110.10.0/24) has 0 free addresses",
-		Since: time.Date(2026, 11, 20, 14, 0, 30, 0, time.UTC), RetryIn: 26}
-	n.Accept()
+	n.tell(nil, &ipam.Why{Code: "InsufficientFreeAddressesInSubnet", Text: "subnet-a (10.110.10.0/24) has 0 free addresses",
+		Since: time.Date(2026, 11, 20, 14, 0, 30, 0, time.UTC), RetryIn: 26})
 	n.flew(45*time.Second, "eni-ipam", "ADD", "default/web", "", 1900, 0)
 	n.flew(44*time.Second, "routed-veth", "ADD", "default/web", "", 2600, 0)
 	n.flew(43*time.Second, "snat", "ADD", "default/web", "", 1800, 0)
 	return n
+}
+
+// tell supplies what keeps the pool "default" from growing, and more pools behind it.
+func (n *node) tell(more []ipam.SuppliedPool, why *ipam.Why) {
+	n.T.Helper()
+	n.Supply.Pools = append([]ipam.SuppliedPool{{Name: "default", Families: []ipam.Family{ipam.IPv4}, Cooldown: 30 * time.Second, Low: 2, High: 8,
+		Window: 10 * time.Minute, Why: why}}, more...)
+	n.Accept()
 }
 
 // daemon answers on the socket as enichaind would: with a status, and events.

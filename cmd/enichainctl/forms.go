@@ -18,7 +18,10 @@ type countsForm struct {
 	Cooling int `json:"cooling"`
 	Fenced  int `json:"fenced"`
 	Held    int `json:"held"`
-	Free6   int `json:"free6"`
+}
+
+func newCountsForm(c store.Counts) countsForm {
+	return countsForm{Pending: c.Pending, Free: c.Free, Leased: c.Leased, Lost: c.Lost, Cooling: c.Cooling, Fenced: c.Fenced, Held: c.Held}
 }
 
 type attachmentForm struct {
@@ -59,17 +62,21 @@ type eniForm struct {
 	Listed     bool              `json:"listed"`  // by the reconciler
 	Present    bool              `json:"present"` // a link in the kernel
 	Ready      bool              `json:"ready"`   // and it is prepared
-	Counts     countsForm        `json:"counts"`
+	Prefixes   []netip.Prefix    `json:"prefixes"`
+	Counts     countsForm        `json:"counts"` // IPv4
+	IPv6       countsForm        `json:"ipv6"`
 	Seen       []string          `json:"seenBy"` // supply, kernel
 	Fault      string            `json:"fault,omitempty"`
 }
 
 func newENIForm(r eniRow) eniForm {
 	e := r.ENI
+	prefixes := append([]netip.Prefix{}, e.Prefixes...)
 	return eniForm{ENI: e.ENI, Attachment: e.Attachment, Pool: e.Pool, MAC: e.MAC, Link: e.Link, N: e.N,
 		Device: e.Device, Card: e.Card, SubnetID: e.SubnetID, Subnet: e.Subnet, Subnet6: e.Subnet6,
 		Primary: e.Primary, Primary6: e.Primary6, Gateway: e.Gateway, PodsOK: e.PodsOK,
-		Listed: e.Listed, Present: e.Present, Ready: e.Ready, Counts: countsForm(e.Counts), Seen: r.Seen, Fault: r.Fault}
+		Listed: e.Listed, Present: e.Present, Ready: e.Ready, Prefixes: prefixes, Counts: newCountsForm(plus(e.Counts, e.Counts6, -1)),
+		IPv6: newCountsForm(e.Counts6), Seen: r.Seen, Fault: r.Fault}
 }
 
 // hostForm is the host's end of a pod's wire.

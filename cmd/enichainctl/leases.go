@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -14,7 +15,7 @@ import (
 )
 
 // leaseFilter is what "leases" shows.
-type leaseFilter struct{ pod, state, network string }
+type leaseFilter struct{ pod, state, network, pool string }
 
 func (a *app) leasesCommand() *cobra.Command {
 	var f leaseFilter
@@ -27,24 +28,27 @@ func (a *app) leasesCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.pod, "pod", "", "only this pod (name or namespace/name)")
 	c.Flags().StringVar(&f.network, "network", "", "only this network")
+	a.nameFlag(c, &f.pool)
 	c.Flags().StringVar(&f.state, "state", "leased", "free, leased, cooling, fenced, held, pending or lost")
 	return c
 }
 
 // leaseRow is one address with its holder, if any.
 type leaseRow struct {
-	Address   netip.Addr `json:"address"`
-	State     ipam.State `json:"state"`
-	Lost      bool       `json:"lost,omitempty"`
-	ENI       ipam.ENIID `json:"eni,omitempty"`
-	Link      string     `json:"link,omitempty"`
-	Network   string     `json:"network,omitempty"`
-	Container string     `json:"container,omitempty"`
-	IfName    string     `json:"ifname,omitempty"`
-	Age       float64    `json:"age,omitempty"` // seconds
-	Pod       string     `json:"pod,omitempty"`
-	Netns     string     `json:"netns,omitempty"`
-	Left      float64    `json:"left,omitempty"` // cooling or held: seconds until it may be used again
+	Address   netip.Addr   `json:"address,omitzero"`
+	Prefix    netip.Prefix `json:"prefix,omitzero"` // the delegated one that it is of; without an address, all of it
+	State     ipam.State   `json:"state"`
+	Lost      bool         `json:"lost,omitempty"`
+	ENI       ipam.ENIID   `json:"eni,omitempty"`
+	Pool      string       `json:"pool,omitempty"`
+	Link      string       `json:"link,omitempty"`
+	Network   string       `json:"network,omitempty"`
+	Container string       `json:"container,omitempty"`
+	IfName    string       `json:"ifname,omitempty"`
+	Age       float64      `json:"age,omitempty"` // seconds
+	Pod       string       `json:"pod,omitempty"`
+	Netns     string       `json:"netns,omitempty"`
+	Left      float64      `json:"left,omitempty"` // cooling or held: seconds until it may be used again
 }
 
 func (a *app) showLeases(c *cobra.Command, f leaseFilter) error {
@@ -78,7 +82,7 @@ func (a *app) showLeases(c *cobra.Command, f leaseFilter) error {
 			left = age(time.Duration(r.Left * float64(time.Second)))
 		}
 		if len(table[0]) == 4 {
-			table = append(table, []string{r.Address.String(), name, string(r.State), left})
+			table = append(table, []string{r.what(), name, string(r.State), left})
 			continue
 		}
 		if r.Lost {
@@ -89,6 +93,14 @@ func (a *app) showLeases(c *cobra.Command, f leaseFilter) error {
 	}
 	a.table(table)
 	return nil
+}
+
+// what is the address, or the prefix that it stands for.
+func (r leaseRow) what() string {
+	if !r.Address.IsValid() {
+		return r.Prefix.String()
+	}
+	return r.Address.String()
 }
 
 func (f leaseFilter) plural() string {
@@ -103,18 +115,18 @@ func (f leaseFilter) rows(s store.State, now store.Now) []leaseRow {
 	for _, l := range s.Leases {
 		leases[l.Attachment] = l
 	}
-	links := map[ipam.ENIID]string{}
+	enis := map[ipam.ENIID]store.ENI{}
 	for _, e := range s.ENIs {
-		links[e.ENI] = e.Link
+		enis[e.ENI] = e
 	}
 	rows := []leaseRow{}
 	for _, x := range s.Addresses {
 		l := leases[x.Owner]
 		if f.state == "lost" && !x.Lost || f.state != "lost" && string(x.State) != f.state || f.network != "" && l.Network != f.network ||
-			f.pod != "" && !samePod(l.Pod, f.pod) {
+			f.pod != "" && !samePod(l.Pod, f.pod) || f.pool != "" && cmp.Or(l.Pool, enis[x.ENI].Pool) != f.pool {
 			continue
 		}
-		r := leaseRow{Address: x.Address, State: x.State, Lost: x.Lost, ENI: x.ENI, Link: links[x.ENI], Network: x.Owner.Network,
+		r := leaseRow{Address: x.Address, Prefix: x.Prefix, State: x.State, Lost: x.Lost, ENI: x.ENI, Pool: cmp.Or(l.Pool, enis[x.ENI].Pool), Link: enis[x.ENI].Link, Network: x.Owner.Network,
 			Container: x.Owner.Container, IfName: x.Owner.IfName, Pod: l.Pod, Netns: l.Netns}
 		if x.State == ipam.Leased {
 			r.Age = since(now, l.At).Seconds()
@@ -126,7 +138,7 @@ func (f leaseFilter) rows(s store.State, now store.Now) []leaseRow {
 	}
 	if f.state == "held" {
 		for _, h := range s.Held {
-			rows = append(rows, leaseRow{Address: h.Address, State: ipam.Held, ENI: h.ENI, Link: links[h.ENI],
+			rows = append(rows, leaseRow{Address: h.Address, Prefix: h.Prefix, State: ipam.Held, ENI: h.ENI, Link: enis[h.ENI].Link,
 				Left: max(time.Duration(h.Until-now.Boot), 0).Seconds()})
 		}
 	}

@@ -2,14 +2,19 @@ package main
 
 import (
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 )
 
-// legend explains the glyphs; they differ without colour.
-const legend = "■ leased  □ warm  ◌ cooling  ▨ fenced  × held  ◦ not ready yet  ? lost  P primary (never a pod's)"
+// The legend explains the glyphs; they differ without colour.
+const (
+	legend       = "■ leased  □ warm  ◌ cooling  ▨ fenced  × held  ◦ not ready yet  ? lost  P primary (never a pod's)"
+	legendBlocks = "  [ ] a delegated prefix"
+)
 
 func glyph(a store.Address) string {
 	switch {
@@ -27,20 +32,90 @@ func glyph(a store.Address) string {
 	return "◌"
 }
 
-// slots is one interface as a row of glyphs, in order of address, held ones last.
-func slots(s store.State, id ipam.ENIID) string {
+// slots is one interface's single addresses as a row of glyphs, in order of address, held ones last.
+func slots(s store.State, e store.ENI) string {
 	var b strings.Builder
 	for _, a := range s.Addresses {
-		if a.ENI == id {
+		if a.ENI == e.ENI && !a.Prefix.IsValid() {
 			b.WriteString(glyph(a))
 		}
 	}
 	for _, h := range s.Held {
-		if h.ENI == id {
+		if h.ENI == e.ENI && h.Address.IsValid() {
 			b.WriteString("×")
 		}
 	}
 	return b.String()
+}
+
+// block is one delegated prefix and what became of its addresses.
+type block struct {
+	prefix netip.Prefix
+	glyphs []string // in order of address
+}
+
+// blocks are the delegated prefixes of an interface, one a row: a /28 as sixteen glyphs, a longer one as numbers. Those
+// that are wholly warm share one row if they are many.
+func blocks(s store.State, e store.ENI) []string {
+	at := map[netip.Prefix]*block{}
+	var all []*block
+	for _, a := range s.Addresses {
+		p := a.Prefix
+		if a.ENI != e.ENI || !p.IsValid() {
+			continue
+		}
+		if at[p] == nil {
+			at[p] = &block{prefix: p}
+			all = append(all, at[p])
+		}
+		at[p].glyphs = append(at[p].glyphs, glyph(a))
+	}
+	const few = 4
+	warm := 0
+	for _, b := range all {
+		if b.warm() {
+			warm++
+		}
+	}
+	var rows []string
+	for _, b := range all {
+		if !b.warm() || warm <= few {
+			rows = append(rows, b.String())
+		}
+	}
+	for _, h := range s.Held {
+		if h.ENI == e.ENI && h.Prefix.IsValid() {
+			rows = append(rows, fmt.Sprintf("[× %d]  %s", h.N, h.Prefix))
+		}
+	}
+	if warm > few {
+		rows = append(rows, fmt.Sprintf("[□] × %d more prefixes, all warm", warm))
+	}
+	return rows
+}
+
+func (b *block) warm() bool {
+	return !slices.ContainsFunc(b.glyphs, func(g string) bool { return g != "□" })
+}
+
+func (b *block) String() string {
+	const most = 16
+	if len(b.glyphs) <= most {
+		return "[" + strings.Join(b.glyphs, "") + "]  " + b.prefix.String()
+	}
+	numbers := map[string]int{}
+	var order []string
+	for _, g := range b.glyphs {
+		if numbers[g] == 0 {
+			order = append(order, g)
+		}
+		numbers[g]++
+	}
+	var parts []string
+	for _, g := range order {
+		parts = append(parts, fmt.Sprintf("%s %d", g, numbers[g]))
+	}
+	return "[" + strings.Join(parts, "  ") + "]  " + b.prefix.String()
 }
 
 // link is what people call an interface: its name in the kernel, or its id while it has none.
@@ -51,39 +126,12 @@ func link(e store.ENI) string {
 	return e.Link
 }
 
-func pools(s store.State) (names []string) {
-	seen := map[string]bool{}
-	for _, e := range s.ENIs {
-		if !seen[e.Pool] {
-			seen[e.Pool] = true
-			names = append(names, e.Pool)
-		}
-	}
-	return names
-}
-
-// sum adds the counts of a pool's interfaces; "" means all pools.
-func sum(s store.State, pool string) (c store.Counts, all int) {
-	for _, e := range s.ENIs {
-		if pool == "" || e.Pool == pool {
-			c.Pending += e.Counts.Pending
-			c.Free += e.Counts.Free
-			c.Leased += e.Counts.Leased
-			c.Lost += e.Counts.Lost
-			c.Cooling += e.Counts.Cooling
-			c.Fenced += e.Counts.Fenced
-			c.Held += e.Counts.Held
-		}
-	}
-	return c, inAll(c)
-}
-
-// inAll is how many addresses the node has; held ones are gone.
+// inAll is how many addresses there are; held ones are gone.
 func inAll(c store.Counts) int { return c.Pending + c.Free + c.Leased + c.Cooling + c.Fenced }
 
 // counts is a pool in one line; what is zero and unusual is left out.
-func counts(c store.Counts, all int) string {
-	text := fmt.Sprintf("%s: %d leased  %d warm  %d cooling", plural(all, "address"), c.Leased, c.Free, c.Cooling)
+func counts(c store.Counts) string {
+	text := fmt.Sprintf("%s: %d leased  %d warm  %d cooling", plural(inAll(c), "address"), c.Leased, c.Free, c.Cooling)
 	for _, p := range []struct {
 		n    int
 		what string

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -39,17 +41,15 @@ type nodeStatus struct {
 	Instance ipam.InstanceID   `json:"instance"`
 	Type     string            `json:"type,omitempty"`
 	Daemon   *daemonStatus     `json:"daemon"`
-	Counts   countsForm        `json:"counts"`
-	All      int               `json:"addresses"`
-	Target   int               `json:"target"`
+	Pools    []poolForm        `json:"pools"`
+	MaxPods  int               `json:"maxPods,omitempty"` // that can have addresses of this node
 	Waiting  int               `json:"waiting"`
-	Why      *ipam.Why         `json:"why,omitempty"`
 	Lists    []generation.View `json:"lists,omitempty"`
 	Degraded []string          `json:"degraded"`
 	chain    []string
 	drift    []string
 	longest  time.Duration
-	counts   store.Counts
+	pools    []poolState
 }
 
 func (a *app) showStatus(c *cobra.Command, lists generation.Store) error {
@@ -62,10 +62,11 @@ func (a *app) showStatus(c *cobra.Command, lists generation.Store) error {
 		return blind(err, "try again as root")
 	}
 	host, _ := a.host()
-	n := nodeStatus{Node: host, Instance: s.Meta.Instance, Type: s.Meta.Type, Target: s.Meta.Policy.Low, Why: s.Meta.Why,
-		Degraded: []string{}}
-	n.counts, n.All = sum(s, "")
-	n.Counts = countsForm(n.counts)
+	n := nodeStatus{Node: host, Instance: s.Meta.Instance, Type: s.Meta.Type, MaxPods: s.Meta.Most, Degraded: []string{},
+		Pools: []poolForm{}, pools: poolStates(s)}
+	for _, p := range n.pools {
+		n.Pools = append(n.Pools, p.form())
+	}
 	now := a.clock()
 	for _, t := range s.Tickets {
 		if t.Deadline > now.Boot {
@@ -73,14 +74,9 @@ func (a *app) showStatus(c *cobra.Command, lists generation.Store) error {
 			n.longest = max(n.longest, since(now, t.Since))
 		}
 	}
-	var silent string
-	if n.Daemon, err = a.daemon(c.Context()); errors.Is(err, fs.ErrPermission) {
-		return blind(err, "try again as root")
-	} else if err != nil {
-		if silent = a.heartbeat(); silent == "" {
-			silent = err.Error()
-		}
-		n.Degraded = append(n.Degraded, silent)
+	silent, err := a.askDaemon(c.Context(), &n)
+	if err != nil {
+		return err
 	}
 	var faults []string
 	n.chain, faults, n.Lists = chainLines(lists, n.Daemon.list())
@@ -95,9 +91,7 @@ func (a *app) showStatus(c *cobra.Command, lists generation.Store) error {
 			n.Degraded = append(n.Degraded, fmt.Sprintf("%s: %s", r.ENI.ENI, r.Fault))
 		}
 	}
-	if n.Why != nil && n.counts.Free == 0 {
-		n.Degraded = append(n.Degraded, "the next pod has to wait for an address: "+n.Why.Text)
-	}
+	n.Degraded = append(n.Degraded, empty(n.pools)...)
 	if n.Waiting > 0 && n.longest > 20*time.Second {
 		n.Degraded = append(n.Degraded, fmt.Sprintf("a pod has waited %s for an address", age(n.longest)))
 	}
@@ -113,6 +107,22 @@ func (a *app) showStatus(c *cobra.Command, lists generation.Store) error {
 	return err
 }
 
+// askDaemon takes in what the daemon says of itself; silent is what is known of one that does not answer.
+func (a *app) askDaemon(ctx context.Context, n *nodeStatus) (silent string, err error) {
+	n.Daemon, err = a.daemon(ctx)
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "", blind(err, "try again as root")
+	case err != nil:
+		silent = cmp.Or(a.heartbeat(), err.Error())
+		n.Degraded = append(n.Degraded, silent)
+	default:
+		n.Degraded = append(n.Degraded, n.Daemon.faults()...)
+		n.Daemon.Reconciler = nil // "fleet" shows it
+	}
+	return silent, nil
+}
+
 func (a *app) printStatus(n nodeStatus, silent string, s store.State, view routedveth.View) {
 	daemon := silent
 	if d := n.Daemon; d != nil {
@@ -123,7 +133,7 @@ func (a *app) printStatus(n nodeStatus, silent string, s store.State, view route
 		daemon = fmt.Sprintf("enichaind %s up %s    %s", d.Version, age(a.clock().Wall.Sub(d.Started)), bus)
 	}
 	a.printf("node    %s  %s  %s    %s\n", n.Node, n.Instance, n.Type, daemon)
-	a.printf("pool    %s    target %d warm\n", counts(n.counts, n.All), n.Target)
+	a.printPools(n.pools)
 	if n.Waiting > 0 {
 		a.printf("wait    %s without an address, the longest for %s\n", plural(n.Waiting, "pod"), age(n.longest))
 	}
@@ -139,8 +149,8 @@ func (a *app) printStatus(n nodeStatus, silent string, s store.State, view route
 	if d := n.Daemon; d != nil && d.Agent != nil && d.Agent.Repairs > 0 {
 		a.printf("mended  %s, last at %s: %s\n", plural(d.Agent.Repairs, "time"), a.hour(d.Agent.RepairedAt), d.Agent.LastRepair)
 	}
-	if w := s.Meta.Why; w != nil {
-		a.printf("last    %s %s (%s)%s\n", a.hour(w.Since), w.Text, w.Code, a.retry(s.Meta))
+	for _, p := range whys(n.pools) {
+		a.printf("last    %s %s%s (%s)%s\n", a.hour(p.Why.Since), of(n.pools, p), p.Why.Text, p.Why.Code, a.retry(p.Why, s.Meta.Heard))
 	}
 	for _, d := range n.Degraded {
 		a.printf("WRONG   %s\n", d)
@@ -158,13 +168,41 @@ func (d *daemonStatus) list() string {
 	return d.List
 }
 
-// retry says when the reconciler tries again; "" where that is not known, or over.
-func (a *app) retry(m store.Meta) string {
-	at := m.Heard.Add(time.Duration(m.Why.RetryIn) * time.Second)
-	if m.Why.RetryIn == 0 || at.Before(a.clock().Wall) {
+// of names a pool where there are several.
+func of(all []poolState, p poolState) string {
+	if len(all) == 1 {
 		return ""
 	}
-	return ", next try at " + a.hour(at)
+	return p.Name + ": "
+}
+
+// printPools has a line for each pool and family.
+func (a *app) printPools(all []poolState) {
+	for _, p := range all {
+		for i, line := range p.lines() {
+			if i == 0 {
+				line += fmt.Sprintf("    target %d warm", p.Low)
+			}
+			a.printf("pool    %s%s\n", of(all, p), line)
+		}
+	}
+	if len(all) == 0 {
+		a.printf("pool    none yet\n")
+	}
+}
+
+// empty says which pools have nothing for the next pod, and cannot grow.
+func empty(all []poolState) (faults []string) {
+	for _, p := range whys(all) {
+		if p.lead().Free == 0 {
+			whose := "the next pod"
+			if len(all) > 1 {
+				whose += " of pool " + p.Name
+			}
+			faults = append(faults, whose+" has to wait for an address: "+p.Why.Text)
+		}
+	}
+	return faults
 }
 
 // mute says since when the agent speaks to nobody.

@@ -135,6 +135,8 @@ func newTrace(e evidence, view routedveth.View) trace {
 			if t.Host != nil {
 				s.Made, s.There = fmt.Sprintf("profile %d in the link's group", t.Host.Profile), "yes"
 			}
+		case "fastpath":
+			s.Made = "the link shares the program of blocks 2330 and 2331"
 		}
 		if s.There == "NO" {
 			t.Faults = append(t.Faults, name+": "+s.Made+" should be in the kernel")

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/enichain/enichain/chain/contract"
 	"github.com/enichain/enichain/stages"
 )
 
@@ -47,7 +48,7 @@ func (a *app) showVersion(c *cobra.Command) error {
 	} else {
 		parts = append(parts, release{Part: "enichaind", Version: d.Version})
 	}
-	for _, name := range []string{"eni-ipam", "routed-veth", "snat", "portmap-compat"} {
+	for _, name := range []string{"eni-ipam", "routed-veth", "snat", "portmap-compat", contract.Fused} {
 		parts = append(parts, a.stageVersion(c.Context(), name))
 	}
 	mixed := false

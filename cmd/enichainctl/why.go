@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/stages"
 )
@@ -48,9 +49,10 @@ type evidence struct {
 	runs    []run         // of its stages, oldest first
 	records []ipam.Record // of the daemon's memory and the outbox
 	pods    map[string]bool
-	next    string // when the reconciler tries again; "" if that is not known
-	silent  string // the agent's silence in words; "" when it lives
-	mute    string // since when it speaks to nobody; "" when it does
+	pools   []poolState
+	next    func(*ipam.Why) string // since when, and when the reconciler tries again, as far as that is known
+	silent  string                 // the agent's silence in words; "" when it lives
+	mute    string                 // since when it speaks to nobody; "" when it does
 }
 
 func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (evidence, error) {
@@ -62,9 +64,8 @@ func (a *app) evidence(ctx context.Context, asked string, look time.Duration) (e
 	if m := e.state.Meta.Mute; m != nil {
 		e.mute = a.mute(m)
 	}
-	if w := e.state.Meta.Why; w != nil {
-		e.next = " since " + a.hour(w.Since) + a.retry(e.state.Meta)
-	}
+	e.pools = poolStates(e.state)
+	e.next = func(w *ipam.Why) string { return " since " + a.hour(w.Since) + a.retry(w, e.state.Meta.Heard) }
 	for _, l := range e.state.Leases {
 		if about(asked, l.Pod, l.Attachment) {
 			e.lease = &l
@@ -125,7 +126,7 @@ func judge(e evidence) verdict {
 		v.Head = "has " + e.lease.Addresses[0].String() + " for " + age(since(e.now, e.lease.At))
 		if waited := e.waited(); waited > 0 {
 			v.Head += ", after " + age(waited) + " of waiting"
-			v.Because = "the pool was empty then" + e.whyNot(", ")
+			v.Because = "the pool was empty then" + e.whyNot(e.lease.Pool, ", ")
 		}
 		if len(e.lease.ENI.Link) == 0 {
 			v.Well, v.Because = false, "its network interface is not attached here any more"
@@ -136,11 +137,11 @@ func judge(e evidence) verdict {
 		v.Because, v.Do = meaning(failed.Token)
 	case e.ticket != nil:
 		v.Head = "has waited " + age(since(e.now, e.ticket.Since)) + " for an address of pool " + e.ticket.Pool
-		v.Because = e.pool(e.ticket.Pool) + e.whyNot("; ")
-		v.Do = e.remedy()
+		v.Because = e.pool(e.ticket.Pool) + e.whyNot(e.ticket.Pool, "; ")
+		v.Do = e.remedy(e.ticket.Pool)
 	case failed != nil && failed.Token == stages.PoolEmpty:
 		v.Head = fmt.Sprintf("no address: %s, the last %s ago", plural(e.attempts(), "attempt"), age(e.now.Wall.Sub(failed.at)))
-		v.Because, v.Do = e.last(e.pool("")+e.whyNot("; ")), e.remedy()
+		v.Because, v.Do = e.last(e.pool("")+e.whyNot("", "; ")), e.remedy("")
 	case failed != nil:
 		v.Head = fmt.Sprintf("no address: %s failed with %s %s ago", failed.Stage, failed.Token, age(e.now.Wall.Sub(failed.at)))
 		v.Because, v.Do = meaning(failed.Token)
@@ -203,43 +204,96 @@ func (e evidence) last(now string) string {
 	return now
 }
 
-// pool is how the pool stands.
+// pool is how a pool stands; "" is every pool.
 func (e evidence) pool(name string) string {
-	c, all := sum(e.state, name)
-	return "the pool holds " + counts(c, all)
+	var parts []string
+	for _, p := range e.pools {
+		if p.Name == name {
+			return "the pool holds " + strings.Join(p.lines(), ", and ")
+		}
+		parts = append(parts, of(e.pools, p)+strings.Join(p.lines(), ", and "))
+	}
+	switch {
+	case name != "":
+		return "this node knows no pool " + name
+	case len(parts) == 1:
+		return "the pool holds " + parts[0]
+	case len(parts) == 0:
+		return "the pool holds nothing yet"
+	}
+	return "the pools hold " + strings.Join(parts, "; ")
+}
+
+// why is what keeps a pool from growing; of every pool ("") the one that pods wait for most likely.
+func (e evidence) why(name string) *ipam.Why {
+	for _, p := range whys(e.pools) {
+		if name == "" || p.Name == name {
+			return p.Why
+		}
+	}
+	return nil
 }
 
 // whyNot is what keeps the pool from growing, if anybody said so.
-func (e evidence) whyNot(before string) string {
-	switch w := e.state.Meta.Why; {
+func (e evidence) whyNot(pool, before string) string {
+	switch w := e.why(pool); {
 	case e.silent != "":
 		return before + e.silent
 	case e.mute != "":
 		return before + e.mute
 	case w != nil:
-		return before + cmp.Or(w.Text, w.Code) + e.next
+		return before + cmp.Or(w.Text, w.Code) + e.next(w)
 	}
 	return ""
 }
 
-func (e evidence) remedy() string {
-	w := e.state.Meta.Why
+func (e evidence) remedy(pool string) string {
+	w := e.why(pool)
+	known := func(p poolState) bool { return p.Name == pool }
 	switch {
 	case e.silent != "":
 		return "systemctl restart enichaind"
 	case e.mute != "":
 		return "see why the bus cannot be reached:  journalctl -u enichaind"
+	case pool != "" && !slices.ContainsFunc(e.state.Meta.Pools, func(p ipam.SuppliedPool) bool { return p.Name == pool }) &&
+		len(e.state.Meta.Pools) > 0 && slices.ContainsFunc(e.pools, known):
+		return "the configuration has no pool " + pool + " for this node: see its name in the list, and pools[].nodes"
+	case w == nil && e.last("") != "":
+		return "mend what it names, and let the pod try again; nothing is known to stand in its way now"
 	case w == nil:
 		return "wait: the reconciler was asked for more; see  enichainctl events"
-	case w.Code == ipam.WhyInstanceLimit:
+	}
+	return cure(w.Code)
+}
+
+// cure is what to do about a reason not to grow.
+func cure(code string) string {
+	switch {
+	case code == ipam.WhyInstanceLimit:
 		return "use a larger instance type, or fewer pods per node"
-	case w.Code == ipam.WhyPoolLimit:
+	case code == ipam.WhyPoolLimit:
 		return "raise the pool's maximum, or enis.max"
-	case strings.HasPrefix(w.Code, "InsufficientFreeAddresses"):
+	case code == ipam.WhyNoPrefixes:
+		return "use a Nitro instance type, or mode: auto or secondary; IPv6 needs Nitro"
+	case code == ipam.WhyFragmented, strings.HasPrefix(code, "InsufficientCidrBlocks"):
+		return "reserve a block of the subnet for prefixes (aws ec2 create-subnet-cidr-reservation), or take mode: auto"
+	case code == reconcile.WhyNoIPv6:
+		return "give the subnet an IPv6 network, or the pool subnets that have one"
+	case code == reconcile.WhyNoSubnet, code == reconcile.WhyNoGroup:
+		return "see subnets and securityGroups of the pool in the reconciler's configuration, and the tags in EC2"
+	case code == reconcile.WhyNoPool:
+		return "see the pool's name in the list, and pools[].nodes in the reconciler's configuration"
+	case code == reconcile.WhyTakenAway:
+		return "find who detaches it; the tag node.k8s.amazonaws.com/no_manage=true makes us leave it alone"
+	case code == reconcile.WhyEnding:
+		return "run the pod on a node whose instance runs"
+	case code == reconcile.WhyNoLimits:
+		return "see what EC2 knows of the type:  aws ec2 describe-instance-types --instance-types TYPE"
+	case strings.HasPrefix(code, "InsufficientFreeAddresses"):
 		return "add a subnet to the pool for this zone, or lower its warm target"
-	case strings.HasPrefix(w.Code, "Unauthorized"), strings.Contains(w.Code, "AccessDenied"):
+	case strings.HasPrefix(code, "Unauthorized"), strings.Contains(code, "AccessDenied"):
 		return "give the reconciler's role the EC2 action that is named"
-	case strings.HasPrefix(w.Code, "RequestLimitExceeded"), strings.Contains(w.Code, "Throttl"):
+	case strings.HasPrefix(code, "RequestLimitExceeded"), strings.Contains(code, "Throttl"):
 		return "wait, or find who else in the account calls EC2 this often"
 	}
 	return "see what EC2 said:  enichainctl events --type 'eni.*'"

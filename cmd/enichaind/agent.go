@@ -26,27 +26,29 @@ func (d *daemon) runAgent(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	options := d.busOptions("agent")
-	options.Instance = id.Instance
-	c, err := bus.Connect(ctx, options)
+	via, done, err := d.agentBus(ctx, id.Instance)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	d.nodeBus.Store(c)
-	shell, err := agent.NewShell(agent.Config{
-		Instance: id.Instance, Type: id.Type, MaxPods: d.config.Pool.MaxPods, Boot: boot,
-		PoolFile: d.config.Pool.File, LedgerFile: d.config.Pool.Ledger, CacheDir: d.config.CNI.Results,
-		Bus: d.agentBus(c), Kernel: kernel{restorer: newRestorer(d.lists())}, ForgetFlows: forgetFlows,
-		Options: agent.Options{Settle: time.Duration(d.config.Kernel.RepairDelay), NoRepair: !d.config.Kernel.Repair,
-			Bus: strings.Join(d.config.Bus.URLs, ",")},
-		Log: d.log.With("part", "agent"),
+	defer done()
+	return d.agentRounds.run(ctx, func(ctx context.Context) error {
+		now := d.now()
+		made := agent.Config{
+			Instance: id.Instance, Type: id.Type, MaxPods: now.Pool.MaxPods, Boot: boot,
+			PoolFile: now.Pool.File, LedgerFile: now.Pool.Ledger, CacheDir: now.CNI.Results,
+			Bus: via, Kernel: kernel{restorer: newRestorer(d.lists())}, ForgetFlows: forgetFlows,
+			Options: agent.Options{Resync: time.Duration(now.Node.Resync), Settle: time.Duration(now.Kernel.RepairDelay),
+				NoRepair: !now.Kernel.Repair, Bus: strings.Join(now.Bus.URLs, ",")},
+			Log: d.log.With("part", "agent"),
+		}
+		d.recordAgent(&made)
+		shell, err := agent.NewShell(made)
+		if err != nil {
+			return err
+		}
+		d.agent.Store(shell)
+		return shell.Run(ctx)
 	})
-	if err != nil {
-		return err
-	}
-	d.agent.Store(shell)
-	return shell.Run(ctx)
 }
 
 // Pauses between two questions to a metadata service that does not answer: at boot it may come late.
@@ -122,12 +124,25 @@ func (b toldBus) PublishEvent(ctx context.Context, node ipam.InstanceID, inc ipa
 	return nil
 }
 
-// agentBus is c alone where this daemon hears every node's events from the stream anyway.
-func (d *daemon) agentBus(c *bus.Conn) agent.Bus {
-	if d.seesFleet() {
-		return c
+// agentBus is what the agent speaks through, until done is called.
+func (d *daemon) agentBus(ctx context.Context, instance ipam.InstanceID) (via agent.Bus, done func(), err error) {
+	if d.config.byIMDS() {
+		return d.shownBus(), func() {}, nil
 	}
-	return toldBus{Conn: c, told: d.journal.add}
+	if err := d.forgetShown(); err != nil {
+		return nil, nil, err
+	}
+	options := d.busOptions("agent")
+	options.Instance = instance
+	c, err := bus.Connect(ctx, options)
+	if err != nil {
+		return nil, nil, err
+	}
+	d.nodeBus.Store(c)
+	if d.seesFleet() { // it hears every node's events from the stream anyway
+		return c, c.Close, nil
+	}
+	return toldBus{Conn: c, told: d.journal.add}, c.Close, nil
 }
 
 // followEvents keeps the journal filled from the stream.

@@ -14,11 +14,13 @@ var defaultYAML []byte
 type Config struct {
 	Roles      []string         `yaml:"roles"`
 	Cluster    string           `yaml:"cluster"`
+	Node       NodeConfig       `yaml:"node"`
 	Pool       PoolConfig       `yaml:"pool"`
 	Kernel     KernelConfig     `yaml:"kernel"`
 	CNI        CNIConfig        `yaml:"cni"`
 	Flight     FlightConfig     `yaml:"flight"`
 	Socket     string           `yaml:"socket"`
+	Metrics    MetricsConfig    `yaml:"metrics"`
 	Log        LogConfig        `yaml:"log"`
 	Bus        BusConfig        `yaml:"bus"`
 	Reconciler ReconcilerConfig `yaml:"reconciler"`
@@ -27,10 +29,14 @@ type Config struct {
 
 // The sections of Config.
 type (
+	NodeConfig struct {
+		Resync Duration `yaml:"resync"`
+	}
 	PoolConfig struct {
 		File    string `yaml:"file"`
 		Ledger  string `yaml:"ledger"`
 		MaxPods int    `yaml:"maxPods"`
+		Supply  string `yaml:"supply"`
 	}
 	KernelConfig struct {
 		Repair      bool     `yaml:"repair"`
@@ -49,6 +55,9 @@ type (
 	FlightConfig struct {
 		File string `yaml:"file"`
 		Max  Bytes  `yaml:"max"`
+	}
+	MetricsConfig struct {
+		Listen string `yaml:"listen"`
 	}
 	LogConfig struct {
 		Level  string `yaml:"level"`
@@ -72,12 +81,23 @@ type (
 		EC2     EC2Config         `yaml:"ec2"`
 		Cleanup CleanupConfig     `yaml:"cleanup"`
 		Tags    map[string]string `yaml:"tags"`
+		Demand  DemandConfig      `yaml:"demand"`
 	}
 	EC2Config struct {
-		Region string  `yaml:"region"`
-		Share  float64 `yaml:"share"`
+		Region   string                `yaml:"region"`
+		Endpoint string                `yaml:"endpoint"`
+		Share    float64               `yaml:"share"`
+		Rates    map[string]RateConfig `yaml:"rates"`
+	}
+	RateConfig struct {
+		Burst     float64 `yaml:"burst"`
+		PerSecond float64 `yaml:"perSecond"`
+	}
+	DemandConfig struct {
+		File string `yaml:"file"`
 	}
 	CleanupConfig struct {
+		Every    Duration `yaml:"every"`
 		MinAge   Duration `yaml:"minAge"`
 		PerRound int      `yaml:"perRound"`
 	}
@@ -85,30 +105,32 @@ type (
 
 // Policy is one named pool's policy.
 type Policy struct {
-	Name           string   `yaml:"name"`
-	UsePrimary     bool     `yaml:"usePrimary"`
-	Subnets        Subnets  `yaml:"subnets"`
-	SecurityGroups IDs      `yaml:"securityGroups"`
-	Warm           Warm     `yaml:"warm"`
-	Cooldown       Duration `yaml:"cooldown"`
-	Release        Release  `yaml:"release"`
-	ENIs           ENIs     `yaml:"enis"`
+	Name           string            `yaml:"name"`
+	Nodes          map[string]string `yaml:"nodes"`
+	Mode           string            `yaml:"mode"`
+	Families       []string          `yaml:"families"`
+	UsePrimary     bool              `yaml:"usePrimary"`
+	Subnets        Choice            `yaml:"subnets"`
+	SecurityGroups Choice            `yaml:"securityGroups"`
+	Warm           Warm              `yaml:"warm"`
+	Cooldown       Duration          `yaml:"cooldown"`
+	Release        Release           `yaml:"release"`
+	ENIs           ENIs              `yaml:"enis"`
+	Cards          []int             `yaml:"cards"`
 }
 
 // The parts of a Policy.
 type (
-	IDs struct {
-		IDs []string `yaml:"ids"`
-	}
-	Subnets struct {
+	Choice struct {
 		IDs  []string          `yaml:"ids"`
 		Tags map[string]string `yaml:"tags"`
 	}
 	Warm struct {
-		Free    int `yaml:"free"`
-		Minimum int `yaml:"minimum"`
-		ENIs    int `yaml:"enis"`
-		Maximum int `yaml:"maximum"`
+		Free     int `yaml:"free"`
+		Minimum  int `yaml:"minimum"`
+		Maximum  int `yaml:"maximum"`
+		ENIs     int `yaml:"enis"`
+		Prefixes int `yaml:"prefixes"`
 	}
 	Release struct {
 		Window Duration `yaml:"window"`
@@ -117,6 +139,7 @@ type (
 	}
 	ENIs struct {
 		Max         int    `yaml:"max"`
+		MTU         int    `yaml:"mtu"`
 		Description string `yaml:"description"`
 	}
 )

@@ -18,8 +18,19 @@ import (
 
 // daemon is what one process is made of: the parts that its roles call for, and what people may ask of them.
 type daemon struct {
-	config Config
+	config Config // that it began with: what needs a restart is read here, the rest by now()
+	source source
 	log    *slog.Logger
+	level  *slog.LevelVar
+
+	inForce          inForce
+	recorder         recorder
+	demand           demandState
+	agentRounds      rounds
+	reconcilerRounds rounds
+	demandRounds     rounds
+	listRounds       rounds
+	veto             veto
 
 	started    time.Time
 	server     *bus.Server // nil without the role bus
@@ -43,8 +54,10 @@ type part struct {
 // run starts the parts and waits for all of them. Connections outlive the parts that speak through them, so that the
 // last words of an agent still go out; the server outlives the connections.
 func (d *daemon) run(ctx context.Context) (err error) {
+	d.spare()
 	d.started, d.journal = time.Now(), newJournal()
 	d.numbers = newNumbers(d)
+	d.demand.log = d.log.Warn
 	d.log.Info("enichaind begins", "version", version(), "roles", d.config.Roles)
 	if d.config.Has(RoleBus) {
 		if err := d.serveBus(); err != nil {
@@ -52,10 +65,17 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		}
 		defer func() { err = errors.Join(err, d.server.Close()) }()
 	}
-	parts := []part{{"socket", d.serveLocal}}
+	parts := []part{{"socket", d.serveLocal}, {"configuration", d.followConfig}, {"memory", d.giveBack}}
+	if d.config.Metrics.Listen != "" {
+		parts = append(parts, part{"metrics", d.serveMetrics})
+	}
 	if d.config.Has(RoleAgent) {
 		parts = append(parts, part{"agent", d.runAgent}, part{"flight record", d.followFlight}, part{"list", d.keepList},
-			part{"generations", d.keepGenerations})
+			part{"handover", d.keepSockets},
+			part{"generations", d.keepGenerations}, part{"metadata", d.watchIMDS})
+	}
+	if d.config.byIMDS() {
+		parts = append(parts, part{"supply", d.followIMDS})
 	}
 	if d.seesFleet() {
 		c, err := bus.Connect(ctx, d.busOptions("reconciler"))
@@ -66,7 +86,8 @@ func (d *daemon) run(ctx context.Context) (err error) {
 		d.fleetBus.Store(c)
 		parts = append(parts, part{"events", func(ctx context.Context) error { return d.followEvents(ctx, c) }})
 		if d.config.Has(RoleReconciler) {
-			parts = append(parts, part{"reconciler", func(ctx context.Context) error { return d.runReconciler(ctx, c) }})
+			parts = append(parts, part{"reconciler", func(ctx context.Context) error { return d.runReconciler(ctx, c) }},
+				part{"demand", d.followDemand})
 		}
 	}
 	return d.runParts(ctx, parts)

@@ -20,6 +20,9 @@ import (
 	"github.com/enichain/enichain/ipam"
 )
 
+// patience is how long a test waits for what has to come: on a busy machine that runs all tests at once, too.
+const patience = time.Minute
+
 // hub runs a daemon with the role bus alone, which needs neither an instance nor EC2, until the test ends.
 func hub(t *testing.T) (socket string, stop func() (exit int, log string)) {
 	t.Helper()
@@ -39,7 +42,7 @@ func hub(t *testing.T) (socket string, stop func() (exit int, log string)) {
 	go func() { exit <- run(ctx, []string{"--config", file}, io.Discard, log) }()
 	stop = sync.OnceValues(func() (int, string) { cancel(); return <-exit, log.String() })
 	t.Cleanup(func() { stop() })
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
 		if c, err := net.Dial("unix", socket); err == nil {
 			c.Close()
 			return socket, stop
@@ -151,7 +154,7 @@ func TestEventStream(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(d.config.Socket); err == nil {
 			break
 		}
@@ -250,11 +253,12 @@ func TestPrintedConfigIsAccepted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := (&daemon{config: printed}).reconcileConfig()
+	c := printed.reconcileConfig()
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if c.Orphans.Keep || c.Pool.Target.Warm != 4 || !c.Pool.Target.UsePrimary || c.Pool.Cooldown != 30*time.Second {
+	p := c.Pools[0]
+	if c.Orphans.Keep || p.Target.Warm != 4 || !p.Target.UsePrimary || p.Cooldown != 30*time.Second || p.Target.Mode != ipam.ModeAuto {
 		t.Errorf("reconciler's configuration %+v", c)
 	}
 }

@@ -2,13 +2,16 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/enichain/enichain/chain/spelling"
 )
 
 // Faults are all that is wrong with a configuration, each with its path and line.
@@ -67,10 +70,7 @@ func decode(n *yaml.Node, v reflect.Value, path string) Faults {
 	case reflect.Slice:
 		return decodeSlice(n, v, path)
 	case reflect.Map:
-		if n.Kind != yaml.MappingNode || n.Decode(v.Addr().Interface()) != nil {
-			return fault(n, path, "texts by their keys")
-		}
-		return nil
+		return decodeMap(n, v, path)
 	}
 	if n.Kind != yaml.ScalarNode || n.Decode(v.Addr().Interface()) != nil {
 		return fault(n, path, map[reflect.Kind]string{
@@ -99,7 +99,7 @@ func decodeStruct(n *yaml.Node, v reflect.Value, path string) Faults {
 		field, known := fields[key.Value]
 		switch {
 		case !known:
-			faults = append(faults, fmt.Sprintf("line %d: %s is no key here; the nearest is %q", key.Line, at, nearest(key.Value, fields)))
+			faults = append(faults, fmt.Sprintf("line %d: %s is no key here; %s", key.Line, at, instead(key.Value, fields)))
 		case seen[key.Value]:
 			faults = append(faults, fmt.Sprintf("line %d: %s stands twice", key.Line, at))
 		default:
@@ -107,9 +107,30 @@ func decodeStruct(n *yaml.Node, v reflect.Value, path string) Faults {
 		}
 		seen[key.Value] = true
 	}
-	if warm, ok := v.Addr().Interface().(*Warm); ok && seen["enis"] && !seen["free"] {
-		warm.Free = 0 // who asks for interfaces does not also want the default number of addresses
+	if warm, ok := v.Addr().Interface().(*Warm); ok && (seen["enis"] || seen["prefixes"]) && !seen["free"] {
+		warm.Free = 0 // who counts in interfaces or prefixes does not also want the default number of addresses
 	}
+	return faults
+}
+
+// decodeMap fills a new map, so that pools that started from one another share none.
+func decodeMap(n *yaml.Node, v reflect.Value, path string) Faults {
+	if n.Kind != yaml.MappingNode {
+		return fault(n, path, "a section of keys")
+	}
+	var faults Faults
+	made := reflect.MakeMap(v.Type())
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], reflect.New(v.Type().Elem()).Elem()
+		at := path + "." + key.Value
+		if made.MapIndex(reflect.ValueOf(key.Value)).IsValid() {
+			faults = append(faults, fmt.Sprintf("line %d: %s stands twice", key.Line, at))
+			continue
+		}
+		faults = append(faults, decode(n.Content[i+1], value, at)...)
+		made.SetMapIndex(reflect.ValueOf(key.Value), value)
+	}
+	v.Set(made)
 	return faults
 }
 
@@ -148,36 +169,11 @@ func parseBytes(s string) (int64, bool) {
 	return 0, false
 }
 
-// nearest is the known key with the fewest edits to the given one; the first in order where several are.
-func nearest(given string, fields map[string]reflect.Value) string {
-	var names []string
-	for name := range fields {
-		names = append(names, name)
+// instead says which key was meant, or which ones there are.
+func instead(given string, fields map[string]reflect.Value) string {
+	names := slices.Sorted(maps.Keys(fields))
+	if near := spelling.Nearest(given, names); near != "" {
+		return fmt.Sprintf("the nearest is %q", near)
 	}
-	sort.Slice(names, func(i, j int) bool {
-		a, b := edits(given, names[i]), edits(given, names[j])
-		return a < b || a == b && names[i] < names[j]
-	})
-	return names[0]
-}
-
-// edits counts the letters to insert, remove or replace to make b of a, without regard to case.
-func edits(a, b string) int {
-	a, b = strings.ToLower(a), strings.ToLower(b)
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		last := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := last
-			if a[i] != b[j] {
-				cost = 1 + min(last, row[j], row[j+1])
-			}
-			last, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return "known are " + strings.Join(names, ", ")
 }

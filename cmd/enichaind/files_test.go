@@ -1,13 +1,20 @@
 package main
 
 import (
+	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/enichain/enichain/chain/generation"
+	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/agent"
 )
 
 func TestInstallList(t *testing.T) {
@@ -57,6 +64,72 @@ func TestRotate(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"flight.jsonl.1"}, names(t, filepath.Dir(record))); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// TestListWaitsForAddresses: a node must not turn Ready before a pod could have an address, of either family.
+func TestListWaitsForAddresses(t *testing.T) {
+	for want, e := range []ipam.ENISummary{
+		{Link: true, Pending: 4, Cooling: 3, Held: 2}, {Link: true, Free: 1}, {Link: true, Free: 1, Leased: 1},
+		{Link: true, IPv6: ipam.Counts{Free: 2, Leased: 1}},
+	} {
+		if got := leasable(ipam.Snapshot{ENIs: []ipam.ENISummary{e, {Free: 9}}}); got != want { // the other has no link yet
+			t.Errorf("%+v: %d are leasable, want %d", e, got, want)
+		}
+	}
+	d, _, to := keeping(t, 1)
+	synctest.Test(t, func(t *testing.T) {
+		ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+		defer stop()
+		if err := d.keepList(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if _, err := os.Stat(to); err == nil {
+		t.Error("installed with readyWhen 1 and none leasable")
+	}
+}
+
+// keeping is a daemon whose agent has no address at all, its list, and where that is installed.
+func keeping(t *testing.T, readyWhen int) (d *daemon, from, to string) {
+	t.Helper()
+	dir := t.TempDir()
+	from, to = filepath.Join(dir, "etc", "05-enichain.conflist"), filepath.Join(dir, "net.d", "05-enichain.conflist")
+	if err := os.Mkdir(filepath.Dir(from), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, from, `{"name":"enichain","plugins":[{"type":"a"}]}`)
+	d = &daemon{log: slog.New(slog.DiscardHandler), config: Config{CNI: CNIConfig{Conflist: from, ConfDir: filepath.Dir(to),
+		Generations: filepath.Join(dir, "lists"), Results: dir, ReadyWhen: readyWhen}}}
+	d.agent.Store(&agent.Shell{})
+	return d, from, to
+}
+
+// TestListIsKept: it is installed, follows its file, and comes back, all by what the folders tell.
+func TestListIsKept(t *testing.T) {
+	d, from, to := keeping(t, 0)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- d.keepList(ctx) }()
+	has := func(step, part string) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+			if text, err := os.ReadFile(to); err == nil && strings.Contains(string(text), part) {
+				return
+			}
+		}
+		t.Fatalf("%s: the list is not there", step)
+	}
+	has("installed", `"a"`)
+	write(t, from, `{"name":"enichain","plugins":[{"type":"b"}]}`)
+	has("changed", `"b"`)
+	if err := os.Remove(to); err != nil {
+		t.Fatal(err)
+	}
+	has("taken away", `"b"`)
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

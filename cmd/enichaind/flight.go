@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	flightEvery = time.Second      // how often the record is read
-	flightLine  = 16 << 10         // bytes; a longer line is no line of ours
-	rotateEvery = 10 * time.Second // how often its size is looked at
+	flightEvery = time.Second // from news of the record to reading it: the lines of many pods are one reading
+	flightLine  = 16 << 10    // bytes; a longer line is no line of ours
 )
 
-// followFlight counts what the stages write down, and rotates the record. Counting begins with the daemon.
+// followFlight counts what the stages write down, and rotates the record. Counting begins with the daemon. Nothing is
+// done while no stage runs.
 func (d *daemon) followFlight(ctx context.Context) error {
 	tail := &tail{path: d.config.Flight.File, each: func(line []byte) {
 		var f stages.Flight
@@ -31,26 +31,15 @@ func (d *daemon) followFlight(ctx context.Context) error {
 	}}
 	defer tail.close()
 	tail.skip()
-	var rotated time.Time
-	tick := time.NewTicker(flightEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case now := <-tick.C:
-			if err := tail.read(); err != nil {
-				d.log.Debug("cannot read the flight record", "error", err)
-			}
-			if now.Sub(rotated) < rotateEvery {
-				continue
-			}
-			rotated = now
-			if _, err := rotate(d.config.Flight.File, d.config.Flight.Max); err != nil {
-				d.log.Warn("the flight record grows", "error", err)
-			}
+	watchedFile{path: d.config.Flight.File, settle: flightEvery, plain: true}.wait(ctx, func() {
+		if err := tail.read(); err != nil {
+			d.log.Debug("cannot read the flight record", "error", err)
 		}
-	}
+		if _, err := rotate(d.config.Flight.File, d.now().Flight.Max); err != nil {
+			d.log.Warn("the flight record grows", "error", err)
+		}
+	})
+	return nil
 }
 
 // known keeps nonsense in the record from becoming a label.

@@ -71,53 +71,94 @@ func interfaceOf(b generation.Birth) generation.Finding {
 	return generation.Gone
 }
 
-// leasable is how many addresses a pod could get now.
-func leasable(s ipam.Snapshot) (n int) {
+// leasable is how many addresses pods could get now, or have, of the family that has more: a node of IPv6 alone has none
+// of IPv4.
+func leasable(s ipam.Snapshot) int {
+	four, six := 0, 0
 	for _, e := range s.ENIs {
 		if e.Link {
-			n += e.Free + e.Leased
+			four += e.Free + e.Leased
+			six += e.IPv6.Free + e.IPv6.Leased
 		}
 	}
-	return n
+	return max(four, six)
 }
 
 // keepList installs the conflist once enough addresses are there, as the next generation when it changes, and again
 // what stood there when that vanishes. Before that the node must not turn Ready; after it a full pool is healthy, so the
 // list is never taken away.
 func (d *daemon) keepList(ctx context.Context) error {
-	if d.config.CNI.Conflist == "" {
+	return d.listRounds.run(ctx, func(ctx context.Context) error {
+		if d.now().CNI.Conflist == "" || !d.awaitAddresses(ctx) {
+			<-ctx.Done()
+			return nil
+		}
+		d.offerList(ctx)
 		return nil
-	}
-	const look, again = 100 * time.Millisecond, 10 * time.Second
-	wait := look
-	said := ""
+	})
+}
+
+// awaitAddresses returns once the list may be installed; false: ctx ended first.
+func (d *daemon) awaitAddresses(ctx context.Context) bool {
+	const look = 100 * time.Millisecond
 	for {
+		shell := d.agent.Load()
+		if d.installed.Load() != nil || shell != nil && leasable(shell.Status().Snapshot) >= d.now().CNI.ReadyWhen {
+			return ctx.Err() == nil
+		}
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(wait):
+			return false
+		case <-time.After(look):
 		}
-		shell := d.agent.Load()
-		if d.installed.Load() == nil && (shell == nil || leasable(shell.Status().Snapshot) < d.config.CNI.ReadyWhen) {
-			continue
+	}
+}
+
+// offerList installs the list now, and looks again after each change near it or near the runtime's lists.
+func (d *daemon) offerList(ctx context.Context) {
+	const again = 30 * time.Second // without news of the folders
+	c := d.now().CNI
+	news := make(chan struct{}, 1)
+	folders := map[string]<-chan struct{}{filepath.Dir(c.Conflist): nil, c.ConfDir: nil}
+	said := ""
+	for {
+		for folder, watched := range folders {
+			if watched == nil || isClosed(watched) {
+				folders[folder] = watchFolder(ctx, folder, "", news)
+			}
 		}
-		wait = again
-		change, changed, err := offer(ctx, d.lists(), d.config.CNI.Conflist)
+		change, changed, err := offer(ctx, d.lists(), c.Conflist)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err != nil:
 			if err.Error() != said {
 				d.log.Error("the list is not installed", "error", err)
 			}
 			said = err.Error()
-			continue
 		case changed:
-			d.log.Info("the list is installed", "list", d.config.CNI.Conflist, "folder", d.config.CNI.ConfDir,
+			d.log.Info("the list is installed", "list", c.Conflist, "folder", c.ConfDir,
 				"network", change.Network, "generation", change.Number)
 		}
-		said = ""
-		d.installed.Store(&d.config.CNI.Conflist)
+		if err == nil {
+			said = ""
+			d.installed.Store(&c.Conflist)
+		}
+		if changed {
+			continue // the folder may be new
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(again):
+			continue
+		case <-news:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(watchSettle):
+		}
 	}
 }
 

@@ -74,7 +74,7 @@ func whole[T any](dump func() ([]T, error)) (list []T, err error) {
 
 func toENI(e agent.ENI) routedveth.ENI {
 	return routedveth.ENI{N: e.N, MAC: e.MAC, Primary: e.Primary, Primary6: e.Primary6, Gateway: e.Gateway,
-		Gateway6: gateway6(e), Subnet: e.Subnet, Subnet6: e.Subnet6}
+		Gateway6: gateway6(e), Subnet: e.Subnet, Subnet6: e.Subnet6, MTU: e.MTU}
 }
 
 // gateway6 is the VPC router's link-local address, the same in every subnet (EC2 user guide, "VPC subnets"): a supply
@@ -88,7 +88,12 @@ func gateway6(e agent.ENI) netip.Addr {
 
 // Prepare makes one ENI ready for pods.
 func (kernel) Prepare(ctx context.Context, e agent.ENI) error {
-	return routedveth.Prepare(ctx, toENI(e))
+	err := routedveth.Prepare(ctx, toENI(e))
+	var refused *routedveth.MTUError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("%w: %w", agent.ErrMTU, err)
+	}
+	return err
 }
 
 // Repair puts back what others took.

@@ -121,6 +121,7 @@ func TestKernelPrepare(t *testing.T) {
 		}
 		enis := []agent.ENI{eni(0, "06:00:00:00:00:01", "10.0.0.5"), eni(1, "06:00:00:00:00:02", "10.0.0.6")}
 		k := kernel{}
+		enis[1].MTU = 9001
 		for _, e := range enis {
 			if err := k.Prepare(t.Context(), e); err != nil {
 				t.Errorf("prepare %d: %v", e.N, err)
@@ -136,6 +137,9 @@ func TestKernelPrepare(t *testing.T) {
 		}
 		if diff := cmp.Diff(map[string]int{"eth0": 0, "eth1": 1}, numbers); diff != "" {
 			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if out, err := exec.Command("ip", "link", "show", "eth1").CombinedOutput(); err != nil || !strings.Contains(string(out), " mtu 9001 ") {
+			t.Errorf("eth1 has not its MTU: %v\n%s", err, out)
 		}
 		if repaired, err := k.Repair(t.Context(), enis); err != nil || len(repaired) != 0 {
 			t.Errorf("repaired what was whole: %v, %v", repaired, err)

@@ -24,7 +24,24 @@ func (d *daemon) serveLocal(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: d.routes(), ReadHeaderTimeout: 5 * time.Second,
+	return serve(ctx, listener, d.routes())
+}
+
+// serveMetrics answers GET /metrics by TCP until ctx ends, where the configuration asks for that.
+func (d *daemon) serveMetrics(ctx context.Context) error {
+	listener, err := net.Listen("tcp", d.config.Metrics.Listen)
+	if err != nil {
+		return fmt.Errorf("cannot listen for metrics.listen: %w", err)
+	}
+	d.log.Info("metrics are served", "listen", listener.Addr().String())
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", d.numbers.handler())
+	return serve(ctx, listener, mux)
+}
+
+// serve answers until ctx ends.
+func serve(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second,
 		BaseContext: func(net.Listener) context.Context { return ctx }}
 	stopped := context.AfterFunc(ctx, func() {
 		short, cancel := context.WithTimeout(context.Background(), time.Second)
@@ -35,7 +52,7 @@ func (d *daemon) serveLocal(ctx context.Context) error {
 	})
 	defer stopped()
 	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("cannot serve %s: %w", d.config.Socket, err)
+		return fmt.Errorf("cannot serve %s: %w", listener.Addr(), err)
 	}
 	return nil
 }
@@ -75,6 +92,7 @@ func (d *daemon) routes() http.Handler {
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, r *http.Request) { answer(w, d.status(r.Context())) })
 	mux.HandleFunc("GET /v1/view", func(w http.ResponseWriter, r *http.Request) { answer(w, d.view(r.Context())) })
 	mux.HandleFunc("GET /v1/events", d.streamEvents)
+	mux.HandleFunc("GET /v1/record", d.streamRecord)
 	mux.Handle("GET /metrics", d.numbers.handler())
 	return mux
 }

@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 )
 
@@ -58,7 +57,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stdout, "enichaind", version())
 		return exitOK
 	}
-	config, err := load(*file, *roles, *level)
+	from := source{file: *file, over: overlay(*roles, *level)}
+	config, err := from.load()
 	if err != nil {
 		fmt.Fprintf(stderr, "enichaind: %v\n", err)
 		return exitUsage
@@ -67,8 +67,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "%s: no faults\n", *file)
 		return exitOK
 	}
-	log := newLog(config.Log, stderr)
-	if err := (&daemon{config: config, log: log}).run(ctx); err != nil {
+	verbosity := new(slog.LevelVar)
+	verbosity.Set(levelOf(config.Log))
+	log := newLog(config.Log, verbosity, stderr)
+	if err := (&daemon{config: config, source: from, log: log, level: verbosity}).run(ctx); err != nil {
 		log.Error("enichaind ends", "error", err)
 		return exitFailed
 	}
@@ -76,37 +78,18 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitOK
 }
 
-// load reads the configuration; the flags stand over it and are judged with it.
-func load(file, roles, level string) (Config, error) {
-	text, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		return Config{}, fmt.Errorf("no configuration in %s: 'enichaind --print-config' prints one to begin with", file)
-	}
-	if err != nil {
-		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
-	}
-	c, err := parse(text, func(c *Config) {
-		if roles != "" {
-			c.Roles = strings.Split(roles, ",")
-		}
-		if level != "" {
-			c.Log.Level = level
-		}
-	})
-	if err != nil {
-		return Config{}, fmt.Errorf("%s: %w", file, err)
-	}
-	return c, nil
-}
-
-func newLog(c LogConfig, to io.Writer) *slog.Logger {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
-		level = slog.LevelInfo // cannot be: validate knows the four
-	}
+func newLog(c LogConfig, level slog.Leveler, to io.Writer) *slog.Logger {
 	options := &slog.HandlerOptions{Level: level}
 	if c.Format == "text" {
 		return slog.New(slog.NewTextHandler(to, options))
 	}
 	return slog.New(slog.NewJSONHandler(to, options))
+}
+
+func levelOf(c LogConfig) slog.Level {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Level)); err != nil {
+		return slog.LevelInfo // cannot be: validate knows the four
+	}
+	return level
 }

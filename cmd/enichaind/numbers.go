@@ -9,13 +9,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/ec2"
 	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/stages"
 )
 
-// numbers are the daemon's metrics. What a part knows anyway is read when somebody asks (gather.go); what happens is
+// numbers are the daemon's metrics. What a part knows anyway is read when somebody asks; what happens is
 // counted here. No pod is in a label, so their number is bounded by actions, codes, stages and nodes.
 type numbers struct {
 	registry *prometheus.Registry
@@ -31,6 +30,7 @@ type numbers struct {
 	listed        *prometheus.HistogramVec
 	leader        prometheus.Gauge
 	departed      *prometheus.CounterVec
+	served        *prometheus.HistogramVec
 }
 
 var _ reconcile.Watch = (*numbers)(nil)
@@ -67,6 +67,9 @@ func newNumbers(d *daemon) *numbers {
 			[]float64{.05, .1, .2, .5, 1, 2, 5, 10, 30, 60}), []string{"outcome"}),
 		departed: prometheus.NewCounterVec(counter("departed_stage_runs_total",
 			"DEL and GC of stages that were taken out of a list."), []string{"stage", "command", "result"}),
+		served: prometheus.NewHistogramVec(histogram("demand_to_address_seconds",
+			"From a snapshot in which pods of a pool wait to one in which none does, where EC2 gave what they got.",
+			[]float64{.5, 1, 2, 3, 5, 7, 10, 15, 20, 30, 60, 120, 300}), []string{"pool", "how"}),
 		leader: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: "enichain", Name: "leader", Help: "1 while this reconciler leads."}),
 	}
 	n.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
@@ -75,7 +78,7 @@ func newNumbers(d *daemon) *numbers {
 		n.registry.MustRegister(n.stageDuration, n.stageErrors, n.lockWait, n.addWait, n.badLines, n.departed)
 	}
 	if d.config.Has(RoleReconciler) {
-		n.registry.MustRegister(n.called, n.throttled, n.notSent, n.listed, n.leader)
+		n.registry.MustRegister(n.called, n.throttled, n.notSent, n.listed, n.leader, n.served)
 	}
 	return n
 }
@@ -111,6 +114,11 @@ func (n *numbers) Called(action reconcile.Action, code string, took time.Duratio
 	if class, _ := ec2.ClassOf(code, ""); class == reconcile.Throttled {
 		n.throttled.WithLabelValues(string(action)).Inc()
 	}
+}
+
+// Served tells how long pods waited for EC2.
+func (n *numbers) Served(pool, how string, took time.Duration) {
+	n.served.WithLabelValues(pool, how).Observe(took.Seconds())
 }
 
 // Departed counts one run of a stage that was taken out of a list.
@@ -149,20 +157,30 @@ func (g *gatherer) Collect(to chan<- prometheus.Metric) {
 	gauge := func(name, help string, value float64, labels ...string) {
 		emit(to, prometheus.GaugeValue, name, help, value, labels)
 	}
+	count := func(name, help string, value int, labels ...string) {
+		emit(to, prometheus.CounterValue, name, help, float64(value), labels)
+	}
 	gauge("build_info", "The running version.", 1, "component", "enichaind", "version", version())
+	c := d.configState()
+	gauge("config_faults", "Faults of the configuration file as it is now; while there are any it changes nothing.", float64(len(c.Faults)))
+	gauge("config_restart_keys", "Keys that differ in the configuration file and need a restart.", float64(len(c.Restart)))
+	count("config_changes_total", "Changes of the configuration file.", int(c.Changes), "result", "taken")
+	count("config_changes_total", "Changes of the configuration file.", int(c.Refused), "result", "refused")
 	gauge("bus_connected", "1 while every connection to the bus stands.", number(d.busStatus().Connected))
 	if shell := d.agent.Load(); shell != nil {
 		s := shell.Status()
 		pools(gauge, s.Snapshot)
+		d.fileNumbers(gauge)
+		d.veto.gather(gauge)
 		gauge("snapshot_age_seconds", "Since the bus acknowledged a snapshot; -1 before the first.", age(s.Published))
-		count := func(name, help string, value int, labels ...string) {
-			emit(to, prometheus.CounterValue, name, help, float64(value), labels)
-		}
 		count("kernel_repairs_total", "Times that something of ours was missing in the kernel and was put back.", s.Repairs)
+		gauge("eni_mtu_refused", "Network interfaces whose link did not take their pool's MTU when they were last prepared.",
+			float64(len(s.MTURefused)))
 		count("bus_publish_total", "Snapshots told to the bus.", s.Publishes, "kind", "snapshot", "result", "ok")
 		count("bus_publish_total", "Snapshots told to the bus.", s.Failures, "kind", "snapshot", "result", "error")
 	}
 	if shell := d.reconciler.Load(); shell != nil {
+		d.demand.gather(gauge)
 		if p := d.picture(context.Background()); p != nil {
 			fleet(gauge, *p)
 		}
@@ -171,6 +189,8 @@ func (g *gatherer) Collect(to chan<- prometheus.Metric) {
 		for _, l := range cloud.Levels() {
 			gauge("ec2_tokens", "Calls that may go to EC2 at once now, by our own pace.", l.Tokens, "action", string(l.Action))
 			gauge("ec2_rate", "Calls a second that may go to EC2 now, as slowed down by throttling.", l.Rate, "action", string(l.Action))
+			gauge("ec2_rate_full", "Calls a second that may go to EC2 without throttling.", l.Full, "action", string(l.Action))
+			gauge("ec2_calls_waiting", "Calls that wait for their turn.", float64(l.Waiting), "action", string(l.Action))
 		}
 	}
 }
@@ -183,51 +203,6 @@ func emit(to chan<- prometheus.Metric, kind prometheus.ValueType, name, help str
 		names, values = append(names, labels[i]), append(values, labels[i+1])
 	}
 	to <- prometheus.MustNewConstMetric(prometheus.NewDesc("enichain_"+name, help, names, nil), kind, value, values...)
-}
-
-// pools tells a node's own pool. Counts of a snapshot are not apart by family, so there is no such label yet.
-func pools(gauge emitter, s ipam.Snapshot) {
-	byPool, waiting, enis := map[string]map[string]int{}, "default", map[string]int{}
-	for _, e := range s.ENIs {
-		if byPool[e.Pool] == nil {
-			byPool[e.Pool] = map[string]int{}
-		}
-		waiting = e.Pool
-		enis[e.Pool]++
-		for state, n := range states(e) {
-			byPool[e.Pool][state] += n
-		}
-	}
-	for pool, counts := range byPool {
-		for state, n := range counts {
-			gauge("pool_addresses", "Addresses of the pool by state; leased has the lost ones in it.", float64(n), "pool", pool, "state", state)
-		}
-		gauge("enis", "Network interfaces of the pool.", float64(enis[pool]), "pool", pool, "state", "attached")
-	}
-	gauge("pods_waiting", "Pods that wait for an address.", float64(s.Waiting), "pool", waiting)
-}
-
-func states(e ipam.ENISummary) map[string]int {
-	return map[string]int{"pending": e.Pending, "free": e.Free, "leased": e.Leased, "lost": e.Lost, "cooling": e.Cooling,
-		"fenced": len(e.Fenced), "held": e.Held}
-}
-
-// fleet tells of every node from one place, so that nodes need no port.
-func fleet(gauge emitter, p reconcile.Picture) {
-	for _, n := range p.Nodes {
-		for state, count := range n.Counts {
-			gauge("node_pool_addresses", "Addresses of a node by state.", float64(count), "node", string(n.Instance), "state", string(state))
-		}
-		gauge("node_pods_waiting", "Pods of a node that wait for an address.", float64(n.Waiting), "node", string(n.Instance))
-		gauge("node_silent_seconds", "Since a node's newest snapshot.", n.Silent.Seconds(), "node", string(n.Instance))
-	}
-	for _, s := range p.Subnets {
-		gauge("subnet_free_addresses", "Free addresses of a subnet.", float64(s.Free), "subnet", string(s.ID), "zone", s.Zone)
-		if s.Refused != "" {
-			gauge("subnet_blocked_seconds", "Until a subnet is asked again.", s.Blocked.Seconds(), "subnet", string(s.ID), "reason", s.Refused)
-		}
-	}
-	gauge("orphan_enis", "Network interfaces of ours that no node has.", float64(p.Orphans))
 }
 
 func number(b bool) float64 {

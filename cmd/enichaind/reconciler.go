@@ -3,12 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
-	"maps"
 	"os"
 	"time"
 
 	"github.com/enichain/enichain/bus"
-	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/ec2"
 	"github.com/enichain/enichain/ipam/reconcile"
 )
@@ -24,14 +22,17 @@ func (d *daemon) runReconciler(ctx context.Context, c *bus.Conn) error {
 	if d.server == nil && !d.ensureStreams(ctx, c) {
 		return nil
 	}
-	shell, err := reconcile.NewShell(reconcile.Options{
-		Config: d.reconcileConfig(), Bus: c, Cloud: cloud, Log: d.log.With("part", "reconciler"), Watch: d.numbers,
+	return d.reconcilerRounds.run(ctx, func(ctx context.Context) error {
+		made := d.reconcileConfig()
+		shell, err := reconcile.NewShell(reconcile.Options{
+			Config: made, Bus: c, Cloud: cloud, Log: d.log.With("part", "reconciler"), Watch: d.numbers, Record: d.steps(made),
+		})
+		if err != nil {
+			return err
+		}
+		d.reconciler.Store(shell)
+		return shell.Run(ctx)
 	})
-	if err != nil {
-		return err
-	}
-	d.reconciler.Store(shell)
-	return shell.Run(ctx)
 }
 
 // cloud is EC2 by the SDK's own settings. The region is the configuration's, the environment's, or this instance's.
@@ -44,8 +45,9 @@ func (d *daemon) cloud(ctx context.Context) (cloud *ec2.Client, ok bool, err err
 		}
 		region = id.Region
 	}
-	cloud, err = ec2.Connect(ctx, ec2.Options{Region: region, Share: d.config.Reconciler.EC2.Share,
-		Seen: func(action reconcile.Action, code string, took time.Duration) { d.numbers.Called(action, code, took) }})
+	options := d.now().ec2Options()
+	options.Region, options.Seen = region, d.numbers.Called
+	cloud, err = ec2.Connect(ctx, options)
 	if err != nil {
 		return nil, false, err
 	}
@@ -70,30 +72,4 @@ func (d *daemon) ensureStreams(ctx context.Context, c *bus.Conn) bool {
 		case <-time.After(pause):
 		}
 	}
-}
-
-func (d *daemon) reconcileConfig() reconcile.Config {
-	r := d.config.Reconciler
-	return reconcile.Config{
-		Cluster: d.config.Cluster, Pool: poolOf(d.config.Pools[0]), Tags: maps.Clone(r.Tags), Resync: time.Duration(r.Resync),
-		Orphans: reconcile.Orphans{Keep: r.Cleanup.PerRound == 0, MinAge: time.Duration(r.Cleanup.MinAge), PerRound: r.Cleanup.PerRound},
-		DryRun:  r.DryRun,
-	}
-}
-
-func poolOf(p Policy) reconcile.Pool {
-	cooldown := time.Duration(p.Cooldown)
-	if cooldown == 0 {
-		cooldown = -1 // the reconciler's word for none; its zero is the default
-	}
-	pool := reconcile.Pool{
-		Name: p.Name, Cooldown: cooldown, Window: time.Duration(p.Release.Window), MinAge: time.Duration(p.Release.MinAge),
-		Target: ipam.Target{Warm: p.Warm.Free, WarmENIs: p.Warm.ENIs, Minimum: p.Warm.Minimum, Maximum: p.Warm.Maximum,
-			MaxENIs: p.ENIs.Max, UsePrimary: p.UsePrimary, AtOnce: p.Release.AtOnce},
-		Subnets: reconcile.Subnets{Tags: maps.Clone(p.Subnets.Tags)}, Groups: p.SecurityGroups.IDs, About: p.ENIs.Description,
-	}
-	for _, id := range p.Subnets.IDs {
-		pool.Subnets.IDs = append(pool.Subnets.IDs, ipam.SubnetID(id))
-	}
-	return pool
 }

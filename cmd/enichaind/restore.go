@@ -15,6 +15,7 @@ import (
 	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/agent"
 	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/stages/fastpath"
 	"github.com/enichain/enichain/stages/portmapcompat"
 	"github.com/enichain/enichain/stages/snat"
 )
@@ -37,7 +38,8 @@ type restoredStage struct {
 
 func newRestorer(lists generation.Store) *restorer {
 	return &restorer{cache: generation.NewCache(lists.Results), lists: lists.Remembering(), known: map[string]recalled{}, stages: []restoredStage{
-		{"snat", &snat.Restorer{}}, {"portmap-compat", &portmapcompat.Restorer{}}}}
+		{"snat", &snat.Restorer{}}, {"portmap-compat", &portmapcompat.Restorer{}},
+		{"fastpath", &fastpath.Restorer{}}}}
 }
 
 // recalled is one attachment's requests by stage, and the file they are from.
@@ -75,7 +77,7 @@ func (x *restorer) restore(ctx context.Context) (what []string, again bool, err 
 
 // upLinks are the MACs of links that are up.
 func upLinks() (map[string]bool, error) {
-	links, err := netlink.LinkList()
+	links, err := whole(netlink.LinkList)
 	if err != nil {
 		return nil, fmt.Errorf("cannot list links: %w", err)
 	}

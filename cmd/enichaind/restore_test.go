@@ -15,12 +15,17 @@ import (
 	"github.com/enichain/enichain/test/need"
 )
 
-// cachedResult is a file as libcni writes it after ADD of the list.
+// cachedResult is a file as libcni writes it after ADD of the list. That of the container "new" is fused.
 func cachedResult(t *testing.T, container, netns string) []byte {
 	t.Helper()
 	list := `{"cniVersion":"1.0.0","cniVersions":["1.0.0","1.1.0"],"name":"enichain","plugins":[
 		{"type":"eni-ipam"},{"type":"routed-veth"},{"type":"snat","exclude":["192.0.2.0/24"]},
 		{"type":"portmap-compat","capabilities":{"portMappings":true}},{"type":"bandwidth","capabilities":{"bandwidth":true}}]}`
+	if container == "new" {
+		list = `{"cniVersion":"1.0.0","cniVersions":["1.0.0","1.1.0"],"name":"enichain","plugins":[
+			{"type":"enichain","capabilities":{"portMappings":true},"stages":[{"type":"eni-ipam"},{"type":"routed-veth"},{"type":"snat","exclude":["192.0.2.0/24"]},
+			{"type":"portmap-compat","capabilities":{"portMappings":true}}]},{"type":"bandwidth","capabilities":{"bandwidth":true}}]}`
+	}
 	text, err := json.Marshal(map[string]any{
 		"kind": "cniCacheV1", "containerId": container, "config": []byte(list), "ifName": "eth0", "networkName": "enichain", "netns": netns,
 		"cniArgs": [][2]string{{"K8S_POD_NAMESPACE", "default"}, {"K8S_POD_NAME", "web"}},

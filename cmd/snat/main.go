@@ -1,5 +1,7 @@
 // Command snat is a CNI stage: packets that leave the VPC get the node's primary address. stages/snat/README.md is its
 // manual.
+//
+//go:debug updatemaxprocs=0
 package main
 
 import (

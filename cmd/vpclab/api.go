@@ -37,11 +37,12 @@ type nodeView struct {
 	Name     string `json:"name"`
 	Role     string `json:"role"`
 	Instance string `json:"instance"`
+	State    string `json:"state"` // of the instance; empty of hosts outside
 	Type     string `json:"type"`
 	Subnet   string `json:"subnet"`
 	Address  string `json:"address"`
 	Public   string `json:"public"`
-	PID      int    `json:"pid"` // of the anchor, inside the lab
+	PID      int    `json:"pid"` // of the anchor, inside the lab; 0 while the machine is off
 	Daemon   string `json:"daemon"`
 	List     string `json:"list"` // that the node has published for pods; empty: none yet
 }
@@ -68,11 +69,11 @@ func (v view) node(name string) (nodeView, error) {
 	return nodeView{}, fail(exitUsage, "lab %s has no %q; it has%s", v.Lab, name, names)
 }
 
-// byRole are the machines of a role.
+// byRole are the machines of a role that are on.
 func (v view) byRole(role string) []nodeView {
 	var all []nodeView
 	for _, n := range v.Nodes {
-		if n.Role == role {
+		if n.Role == role && n.PID != 0 {
 			all = append(all, n)
 		}
 	}
@@ -94,7 +95,7 @@ func (h *holder) api() http.Handler {
 	}
 	get("GET /v1/lab", func(r *http.Request) (any, error) { return h.view(r.URL.Query().Has("free")), nil })
 	get("GET /v1/dump", func(*http.Request) (any, error) { return h.dump() })
-	get("GET /v1/counts", func(*http.Request) (any, error) { return h.counts(), nil })
+	get("GET /v1/counts", func(r *http.Request) (any, error) { return h.counts(r.URL.Query().Get("since")) })
 	get("GET /v1/journal", func(*http.Request) (any, error) { return h.world.Journal(0), nil })
 	get("GET /v1/drops", func(*http.Request) (any, error) { return h.fabric.Drops(), nil })
 	get("GET /v1/dropped", func(*http.Request) (any, error) { return h.fabric.Dropped(), nil })
@@ -130,9 +131,20 @@ func (h *holder) followDrops(w http.ResponseWriter, r *http.Request) {
 // inspector is the holder's own name as a caller of EC2.
 const inspector = "vpclab"
 
-// counts are the calls of everybody else.
-func (h *holder) counts() []vpc.Count {
-	return slices.DeleteFunc(h.world.Counts(), func(c vpc.Count) bool { return c.Caller == inspector })
+// counts are the calls of everybody else: all, or those since a time ago (RFC 3339).
+func (h *holder) counts(since string) (all []vpc.Count, err error) {
+	if since == "" {
+		all = h.world.Counts()
+	} else {
+		var from time.Time
+		if from, err = time.Parse(time.RFC3339Nano, since); err != nil {
+			return nil, fmt.Errorf("cannot count calls since %q: %w", since, err)
+		}
+		if all, err = h.world.CountsSince(from); err != nil {
+			return nil, err
+		}
+	}
+	return slices.DeleteFunc(all, func(c vpc.Count) bool { return c.Caller == inspector }), nil
 }
 
 // view gathers what there is now; with the free addresses of the subnets only if asked, since that costs a call, and
@@ -144,7 +156,8 @@ func (h *holder) view(free bool) view {
 		h.countFree(v.Subnets)
 	}
 	for _, n := range h.all() {
-		v.Nodes = append(v.Nodes, n.view())
+		i, _ := h.world.Instance(n.instance)
+		v.Nodes = append(v.Nodes, n.view(i))
 	}
 	return v
 }
@@ -164,14 +177,19 @@ func (h *holder) countFree(subnets []subnetView) {
 	}
 }
 
-func (n *labNode) view() nodeView {
-	v := nodeView{Name: n.name, Role: n.role, Instance: n.instance, Type: n.kind, Subnet: n.subnet, Address: n.primary.String(),
+func (n *labNode) view(i vpc.Instance) nodeView {
+	state := i.State
+	v := nodeView{Name: n.name, Role: n.role, Instance: n.instance, State: string(state), Type: firstOf(i.Type, n.kind), Subnet: n.subnet, Address: n.primary.String(),
 		PID: n.node.PID(), Daemon: "-"}
 	if n.public.IsValid() {
 		v.Public = n.public.String()
 	}
 	if n.daemon != nil {
 		v.Daemon = n.daemon.status()
+	}
+	if state == vpc.Stopped || state == vpc.Terminated { // there is no machine to look into
+		v.PID, v.Daemon = 0, v.State
+		return v
 	}
 	if lists, _ := fs.Glob(os.DirFS(n.node.Path(confDir)), "*.conflist"); len(lists) > 0 {
 		v.List = filepath.Join(confDir, lists[0])
@@ -190,8 +208,12 @@ type dump struct {
 }
 
 func (h *holder) dump() (any, error) {
+	counts, err := h.counts("")
+	if err != nil {
+		return nil, err
+	}
 	d := dump{View: h.view(true), Interfaces: h.world.NetworkInterfaces(time.Now()), Links: map[string][]fabric.Interface{},
-		Dropped: h.fabric.Dropped(), Faults: h.listFaults(), Counts: h.counts()}
+		Dropped: h.fabric.Dropped(), Faults: h.listFaults(), Counts: counts}
 	for _, n := range h.all() {
 		d.Links[n.name] = h.fabric.Attached(n.name)
 	}

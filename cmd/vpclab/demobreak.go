@@ -74,8 +74,12 @@ func (d *demo) flushedRules(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.check(mended && len(lines(left)) < len(lines(before)), "%d rules before, %d right after the flush, %d again %s later", len(lines(before)),
-		len(lines(left)), len(lines(after)), time.Since(began).Round(time.Millisecond))
+	meanwhile := fmt.Sprintf("%d right after the flush", len(lines(left)))
+	if left == before { // the daemon may be quicker than a list on a busy machine
+		meanwhile = "all back before one could look"
+	}
+	d.check(mended, "%d rules before, %s, %d again %s later", len(lines(before)), meanwhile, len(lines(after)),
+		time.Since(began).Round(time.Millisecond))
 	pods, err := d.pods(ctx)
 	if err != nil {
 		return err

@@ -61,19 +61,18 @@ func (d dump) write(w io.Writer) {
 		for _, a := range i.Secondary {
 			more = append(more, a.String())
 		}
-		for _, p := range i.Prefixes {
+		for _, p := range slices.Concat(i.Prefixes, i.IPv6Prefixes) {
 			more = append(more, p.String())
 		}
-		rows = append(rows, []string{i.ID, where, i.MAC, i.Primary.String(), strings.Join(more, " ")})
+		for _, a := range i.IPv6 {
+			more = append(more, a.String())
+		}
+		rows = append(rows, []string{i.ID, where, i.MAC, i.Primary.String(), strings.Join(i.Groups, " "), strings.Join(more, " ")})
 	}
 	slices.SortFunc(rows, func(a, b []string) int { return strings.Compare(a[1]+a[0], b[1]+b[0]) })
-	table(w, []string{"INTERFACE", "ATTACHED", "MAC", "PRIMARY", "SECONDARY"}, rows)
+	table(w, []string{"INTERFACE", "ATTACHED", "MAC", "PRIMARY", "GROUPS", "MORE"}, rows)
 	fmt.Fprintln(w)
-	rows = nil
-	for _, c := range d.Counts {
-		rows = append(rows, []string{c.Action, c.Caller, fmt.Sprint(c.Accepted), fmt.Sprint(c.Throttled), fmt.Sprint(c.Refused)})
-	}
-	table(w, []string{"CALL", "BY", "ACCEPTED", "THROTTLED", "REFUSED"}, rows)
+	printCounts(w, d.Counts)
 	fmt.Fprintln(w)
 	for _, f := range d.Faults {
 		fmt.Fprintln(w, "fault", f.text())

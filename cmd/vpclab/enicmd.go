@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,6 +16,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go"
 	"github.com/spf13/cobra"
+
+	"github.com/enichain/enichain/ipam/reconcile"
 )
 
 // account is a person's way to the lab's EC2, by the unmodified SDK.
@@ -209,6 +212,8 @@ func eniUnassignCommand(o *options) *cobra.Command {
 func eniListCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use: "ls", Short: "All interfaces of the account", Example: "  vpclab eni ls", Args: cobra.NoArgs,
+		Long: "Lists all interfaces: with the pool that their tag names, how many security groups and delegated prefixes they have (the\n" +
+			"prefixes themselves: --format json), and their single addresses.",
 		RunE: func(c *cobra.Command, _ []string) error {
 			a, err := o.account(c.Context())
 			if err != nil {
@@ -241,11 +246,22 @@ func (a account) printInterfaces(w io.Writer, all []types.NetworkInterface) {
 				more = append(more, aws.ToString(p.PrivateIpAddress))
 			}
 		}
-		rows = append(rows, []string{aws.ToString(i.NetworkInterfaceId), where, aws.ToString(i.MacAddress),
+		rows = append(rows, []string{aws.ToString(i.NetworkInterfaceId), where, aws.ToString(i.MacAddress), tagOf(i, reconcile.TagPool),
+			strconv.Itoa(len(i.Groups)), strconv.Itoa(len(i.Ipv4Prefixes)), strconv.Itoa(len(i.Ipv6Prefixes)),
 			aws.ToString(i.PrivateIpAddress), strings.Join(more, " ")})
 	}
 	slices.SortFunc(rows, func(x, y []string) int { return strings.Compare(x[1]+x[0], y[1]+y[0]) })
-	table(w, []string{"INTERFACE", "ATTACHED", "MAC", "PRIMARY", "SECONDARY"}, rows)
+	table(w, []string{"INTERFACE", "ATTACHED", "MAC", "POOL", "GROUPS", "/28", "/80", "PRIMARY", "SECONDARY"}, rows)
+}
+
+// tagOf is the value of an interface's tag; "" = it has none of that key.
+func tagOf(i types.NetworkInterface, key string) string {
+	for _, t := range i.TagSet {
+		if aws.ToString(t.Key) == key {
+			return aws.ToString(t.Value)
+		}
+	}
+	return ""
 }
 
 // interfaces lists them all. A list may be asked for again when a connection breaks, as the SDK does by default; what

@@ -34,6 +34,9 @@ func (s *state) command(ctx context.Context, n nodeView, env map[string]string, 
 	enter = append(append(enter, program), args...)
 	cmd := exec.CommandContext(ctx, tool("nsenter"), enter[1:]...)
 	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/usr/sbin:/sbin:/usr/bin:/bin")
+	if n.PID == 0 {
+		cmd.Err = fmt.Errorf("%s is %s; 'vpclab instance start %s' boots a stopped one", n.Name, n.State, n.Name)
+	}
 	return cmd
 }
 

@@ -18,11 +18,13 @@ var examples = [][]string{
 	{"not-found", "fault set not-found 5s", "calls do not find what was just made"},
 	{"imds-lag", "fault set imds-lag node-1=60s", "metadata behind"},
 	{"imds-stale", "fault set imds-stale node-1", "metadata that never moves again (seen in the field)"},
+	{"imds-error", "fault set imds-error node-1=503", "metadata that refuses: throttled, or forbidden"},
 	{"subnet-full", "fault set subnet-full subnet-a", "no free address"},
 	{"fragment", "fault set fragment subnet-a", "free addresses, no free /28"},
 	{"detach", "fault set detach eni-0b1c", "an interface pulled from outside, once"},
 	{"deny", "fault set deny CreateNetworkInterface", "UnauthorizedOperation"},
 	{"bus", "fault set bus node-1=down", "a node cut off from the bus"},
+	{"loss", "fault set loss node-1=10%", "packets to and from a node that vanish"},
 	{"kill", "fault set kill node-1=enichaind", "kill -9, and dead until cleared; 'all' for every daemon"},
 	{"flush", "fault set flush node-1=rules", "someone cleans up, once: rules, routes or nft"},
 }

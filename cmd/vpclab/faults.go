@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,6 +19,7 @@ const (
 	faultKill  = "kill"  // NODE=enichaind
 	faultFlush = "flush" // NODE=rules|routes|nft
 	faultBus   = "bus"   // NODE=down
+	faultLoss  = "loss"  // NODE=10%
 )
 
 // faultRequest is what 'fault set' asks.
@@ -57,7 +59,7 @@ func (h *holder) setFault(ctx context.Context, r faultRequest) (any, error) {
 	if err := knownFault(r.Kind); err != nil {
 		return nil, err
 	}
-	if !slices.Contains([]string{faultKill, faultFlush, faultBus}, r.Kind) {
+	if !slices.Contains([]string{faultKill, faultFlush, faultBus, faultLoss}, r.Kind) {
 		f, err := vpc.ParseFault(r.Kind, r.Argument)
 		if err != nil {
 			return nil, err
@@ -120,7 +122,7 @@ func servedAction(f vpc.Fault) error {
 }
 
 func faultValues(kind string) string {
-	return map[string]string{faultKill: "enichaind", faultFlush: "rules|routes|nft", faultBus: "down"}[kind]
+	return map[string]string{faultKill: "enichaind", faultFlush: "rules|routes|nft", faultBus: "down", faultLoss: "10%"}[kind]
 }
 
 // targets are the machines a fault speaks of: one, or all that run enichaind.
@@ -135,12 +137,19 @@ func (h *holder) targets(name string) []*labNode {
 }
 
 func (h *holder) breakNode(ctx context.Context, n *labNode, kind, value string) error {
+	if kind == faultLoss {
+		percent, err := lossOf(value)
+		if err != nil {
+			return err
+		}
+		return h.fabric.Loss(ctx, n.name, percent)
+	}
 	if !slices.Contains(strings.Split(faultValues(kind), "|"), value) {
 		return fmt.Errorf("%q on %s: there are %s", value, n.name, faultValues(kind))
 	}
 	switch kind {
 	case faultKill:
-		if n.daemon == nil {
+		if n.daemon == nil || n.off {
 			return fmt.Errorf("%s runs no enichaind", n.name)
 		}
 		return n.daemon.kill()
@@ -156,6 +165,16 @@ func (h *holder) breakNode(ctx context.Context, n *labNode, kind, value string) 
 		}
 	}
 	return nil
+}
+
+// lossOf reads the part of all packets that is lost, such as "10%".
+func lossOf(value string) (float64, error) {
+	number, ok := strings.CutSuffix(value, "%")
+	percent, err := strconv.ParseFloat(number, 64)
+	if !ok || err != nil || !(percent >= 0 && percent <= 100) {
+		return 0, fmt.Errorf("%q is no part of all packets: 0%% to 100%%, for example 10%%", value)
+	}
+	return percent, nil
 }
 
 // clearFaults mends and returns how many faults went. Empty kind or target: any.
@@ -188,8 +207,14 @@ func (h *holder) mend(fits func(faultView) bool) int {
 	})
 	h.mu.Unlock()
 	for _, f := range gone {
-		if n := h.byName(f.Target); n != nil && f.Kind == faultKill {
+		switch n := h.byName(f.Target); {
+		case n == nil:
+		case f.Kind == faultKill && !n.off:
 			n.daemon.mend()
+		case f.Kind == faultLoss:
+			if err := h.fabric.Loss(context.Background(), n.name, 0); err != nil {
+				h.log.Error("cannot end the loss of packets", "node", n.name, "error", err)
+			}
 		}
 	}
 	return len(gone)

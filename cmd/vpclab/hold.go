@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -21,6 +22,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/enichain/enichain/test/lab/fabric"
+	"github.com/enichain/enichain/test/lab/imds"
 	"github.com/enichain/enichain/test/lab/vpc"
 )
 
@@ -32,8 +34,14 @@ const (
 	internetNetwork = "203.0.113.0/24"
 	clientAddress   = "192.168.100.10" // reached privately, as over a Direct Connect
 	clientNetwork   = "192.168.100.0/24"
-	publicNetwork   = "198.51.100.0/24" // of which primary interfaces get public addresses
-	clientName      = "client"
+	// The same hosts in a lab with IPv6, where addresses need no public counterparts.
+	internetNetwork6 = "2001:db8:cb00:7100::/64"
+	internetAddress6 = "2001:db8:cb00:7100::10"
+	clientNetwork6   = "2001:db8:c0a8:6400::/64"
+	clientAddress6   = "2001:db8:c0a8:6400::10"
+
+	publicNetwork = "198.51.100.0/24" // of which primary interfaces get public addresses
+	clientName    = "client"
 )
 
 // holding is what 'up' hands to the holder.
@@ -52,7 +60,9 @@ type holder struct {
 	end     context.CancelFunc
 	keys    map[string]busKey // by instance id
 	subnets []subnetView
-	wake    chan struct{} // the world may have a new change to wait for
+	groups  map[string]string // ids of security groups by name
+	wake    chan struct{}     // the world may have a new change to wait for
+	greet   func(*labNode) error
 
 	following sync.Mutex // held while changes are taken and applied: their order counts. Taken before mu
 
@@ -68,6 +78,8 @@ type labNode struct {
 	primary, public                    netip.Addr
 	node                               *fabric.Node
 	daemon                             *daemon // nil where enichaind does not run
+	off                                bool    // its machine: stopped or terminated
+	hush                               func()  // ends the server of a host
 }
 
 // Roles of a machine.
@@ -153,7 +165,7 @@ func (h *holder) hold(ctx context.Context, ec2, control net.Listener, ready io.W
 
 // serve runs an HTTP server until ctx ends.
 func (h *holder) serve(ctx context.Context, l net.Listener, handler http.Handler, errs chan<- error) {
-	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second,
+	s := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ConnContext: imds.ConnContext,
 		BaseContext: func(net.Listener) context.Context { return ctx }}
 	context.AfterFunc(ctx, func() { s.Close() })
 	go func() {
@@ -169,22 +181,30 @@ func (h *holder) make(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	config := vpc.Config{Latency: vpc.Typical(factor), Buckets: vpc.Published(1)}
+	config := h.Plan.EC2.config()
+	config.Latency, config.Buckets = vpc.Typical(factor), vpc.Published(1)
 	h.world = vpc.New(config, rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), uint64(os.Getpid()))))
-	made, err := h.world.AddVPC(vpc.VPC{CIDRs: []netip.Prefix{h.Plan.VPC}, Tags: map[string]string{"Name": h.Plan.Name}})
+	made, err := h.world.AddVPC(vpc.VPC{CIDRs: []netip.Prefix{h.Plan.VPC}, IPv6: h.Plan.IPv6, Tags: map[string]string{"Name": h.Plan.Name}})
 	if err != nil {
 		return err
 	}
 	var subnets []netip.Prefix
 	for _, s := range h.Plan.Subnets {
-		subnet := vpc.Subnet{VPC: made.ID, Zone: s.Zone, CIDR: s.CIDR,
-			Tags: map[string]string{"Name": s.Name, "kubernetes.io/role/cni": "1"}}
+		tags := map[string]string{"Name": s.Name, "kubernetes.io/role/cni": "1"}
+		maps.Copy(tags, s.Tags)
+		subnet := vpc.Subnet{VPC: made.ID, Zone: s.Zone, CIDR: s.CIDR, IPv6: s.IPv6, Tags: tags}
 		subnet, err := h.world.AddSubnet(subnet)
 		if err != nil {
 			return err
 		}
 		h.subnets = append(h.subnets, subnetView{ID: subnet.ID, Name: s.Name, CIDR: s.CIDR.String(), Zone: s.Zone})
 		subnets = append(subnets, s.CIDR)
+		if s.IPv6.IsValid() {
+			subnets = append(subnets, s.IPv6)
+		}
+	}
+	if err := h.makeGroups(made.ID); err != nil {
+		return err
 	}
 	h.fabric, err = fabric.Up(ctx, fabric.Config{Networks: h.world.Networks(made.ID), Subnets: subnets,
 		Services: []netip.Addr{netip.MustParseAddr(imdsAddress), netip.MustParseAddr(ec2Address)}})
@@ -199,14 +219,19 @@ func (h *holder) make(ctx context.Context) (err error) {
 }
 
 func (h *holder) makeOutside(ctx context.Context) error {
-	for _, o := range []struct{ name, network, address string }{
-		{fabric.Internet, internetNetwork, internetAddress},
-		{clientName, clientNetwork, clientAddress},
+	for _, o := range []struct{ name, network, address, network6, address6 string }{
+		{fabric.Internet, internetNetwork, internetAddress, internetNetwork6, internetAddress6},
+		{clientName, clientNetwork, clientAddress, clientNetwork6, clientAddress6},
 	} {
 		address := netip.MustParseAddr(o.address)
 		n, err := h.fabric.Outside(ctx, o.name, netip.MustParsePrefix(o.network), address)
 		if err != nil {
 			return err
+		}
+		if h.Plan.IPv6.IsValid() {
+			if err := h.fabric.AlsoAt(o.name, netip.MustParsePrefix(o.network6), netip.MustParseAddr(o.address6)); err != nil {
+				return err
+			}
 		}
 		h.nodes = append(h.nodes, &labNode{name: o.name, role: roleOutside, kind: "-", subnet: "-", primary: address, node: n})
 	}

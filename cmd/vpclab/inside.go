@@ -182,8 +182,12 @@ func (r *podResult) runtimeConf(sandbox string) *libcni.RuntimeConf {
 	c := &libcni.RuntimeConf{ContainerID: r.Container, NetNS: sandbox, IfName: "eth0", Args: [][2]string{
 		{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", r.Namespace}, {"K8S_POD_NAME", r.Name},
 		{"K8S_POD_INFRA_CONTAINER_ID", r.Container}}}
+	c.CapabilityArgs = map[string]any{}
 	if len(r.Ports) > 0 {
-		c.CapabilityArgs = map[string]any{"portMappings": r.Ports}
+		c.CapabilityArgs["portMappings"] = r.Ports
+	}
+	if len(r.Annotations) > 0 {
+		c.CapabilityArgs[annotations] = r.Annotations
 	}
 	return c
 }

@@ -114,7 +114,8 @@ VPC would drop. It needs no root where user namespaces are allowed, and leaves n
 		return nil
 	}
 	c.AddCommand(upCommand(o), downCommand(o), shellCommand(o), execCommand(o), envCommand(o), podCommand(o), eniCommand(o),
-		faultCommand(o), dumpCommand(o), dropsCommand(o), reachCommand(o), tryCommand(o), demoCommand(o))
+		instanceCommand(o), faultCommand(o), ec2Command(o), dumpCommand(o), dropsCommand(o), reachCommand(o), tryCommand(o), demoCommand(o),
+		replayCommand(), simCommand(o))
 	c.AddCommand(hiddenCommands()...)
 	sayUsage(c)
 	return c

@@ -107,6 +107,7 @@ func (h *holder) nodeConfig(n *labNode) section {
 	if n.role == roleControl || hub == nil {
 		c["pools"] = []any{section{
 			"name": "default",
+			"mode": "secondary", // single addresses, so that a few pods make interfaces come and go
 			"warm": section{"free": 4},
 			// An hour of a cluster's life in minutes: one wants to see it.
 			"cooldown": "10s",

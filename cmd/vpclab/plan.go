@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -20,6 +21,9 @@ import (
 type plan struct {
 	Name    string         `yaml:"name" json:"name"`
 	VPC     netip.Prefix   `yaml:"vpc" json:"vpc"`
+	IPv6    netip.Prefix   `yaml:"ipv6" json:"ipv6"`     // a /56; none without
+	Groups  []planGroup    `yaml:"groups" json:"groups"` // security groups besides "default"
+	EC2     planEC2        `yaml:"ec2" json:"ec2"`
 	Subnets []planSubnet   `yaml:"subnets" json:"subnets"`
 	Nodes   []planInstance `yaml:"nodes" json:"nodes"`
 	Hosts   []planInstance `yaml:"hosts" json:"hosts"` // instances that run nothing of ours
@@ -28,70 +32,32 @@ type plan struct {
 }
 
 type planSubnet struct {
-	Name string       `yaml:"name" json:"name"`
-	CIDR netip.Prefix `yaml:"cidr" json:"cidr"`
-	Zone string       `yaml:"zone" json:"zone"`
+	Name string            `yaml:"name" json:"name"`
+	CIDR netip.Prefix      `yaml:"cidr" json:"cidr"`
+	IPv6 netip.Prefix      `yaml:"ipv6" json:"ipv6"` // a /64; none without
+	Zone string            `yaml:"zone" json:"zone"`
+	Tags map[string]string `yaml:"tags" json:"tags"`
 }
 
 type planInstance struct {
-	Name   string `yaml:"name" json:"name"`
-	Type   string `yaml:"type" json:"type"`
-	Subnet string `yaml:"subnet" json:"subnet"`
+	Name   string            `yaml:"name" json:"name"`
+	Type   string            `yaml:"type" json:"type"`
+	Subnet string            `yaml:"subnet" json:"subnet"`
+	Groups []string          `yaml:"groups" json:"groups"` // of its primary interface; default when empty
+	Tags   map[string]string `yaml:"tags" json:"tags"`
 }
-
-// oneNode and twoNodes are the built-in labs, in the form of a file that anybody may write.
-const oneNode = `
-vpc: 10.110.0.0/16
-subnets:
-  - { name: subnet-a, cidr: 10.110.10.0/24, zone: lab-1a }
-nodes:
-  - { name: node-1, type: t3.medium, subnet: subnet-a }
-hosts:
-  - { name: vpc-host, type: t3.small, subnet: subnet-a }
-`
-
-const twoNodes = `
-vpc: 10.110.0.0/16
-subnets:
-  - { name: subnet-a, cidr: 10.110.10.0/24, zone: lab-1a }
-  - { name: subnet-b, cidr: 10.110.20.0/24, zone: lab-1b }
-nodes:
-  - { name: node-1, type: t3.medium, subnet: subnet-a }
-  - { name: node-2, type: t3.medium, subnet: subnet-b }
-hosts:
-  - { name: vpc-host, type: t3.small, subnet: subnet-b }
-`
-
-// demoLab is like twoNodes, in a hurry: what takes minutes on a cluster, so that it does not swing, takes seconds here.
-const demoLab = `
-vpc: 10.110.0.0/16
-subnets:
-  - { name: subnet-a, cidr: 10.110.10.0/24, zone: lab-1a }
-  - { name: subnet-b, cidr: 10.110.20.0/24, zone: lab-1b }
-nodes:
-  - { name: node-1, type: t3.medium, subnet: subnet-a }
-  - { name: node-2, type: m5.large, subnet: subnet-b }
-hosts:
-  - { name: vpc-host, type: t3.small, subnet: subnet-b }
-enichaind:
-  pools:
-    - name: default
-      warm: { free: 4 }
-      cooldown: 5s
-      release: { window: 10s, minAge: 10s }
-`
 
 // control is the name of the instance that carries reconciler and bus of a lab with more than one node.
 const control = "control"
 
 // loadPlan reads a built-in lab or a file.
 func loadPlan(what string) (plan, error) {
-	builtin := map[string]string{"one-node": oneNode, "two-nodes": twoNodes, "demo": demoLab}
-	text, name := []byte(builtin[what]), what
+	text, name := []byte(builtinLabs()[what]), what
 	if len(text) == 0 {
 		var err error
 		if text, err = os.ReadFile(what); err != nil {
-			return plan{}, fmt.Errorf("%q is neither a built-in lab (one-node, two-nodes, demo) nor a file: %w", what, err)
+			return plan{}, fmt.Errorf("%q is neither a built-in lab (%s) nor a file: %w", what,
+				strings.Join(slices.Sorted(maps.Keys(builtinLabs())), ", "), err)
 		}
 		name = strings.TrimSuffix(filepath.Base(what), filepath.Ext(what))
 	}
@@ -134,6 +100,7 @@ func (p *plan) check() error {
 			wrong("subnets[%d].zone: missing, for example lab-1a", i)
 		}
 	}
+	p.checkMore(wrong)
 	p.checkInstances(wrong)
 	return errors.Join(all...)
 }

@@ -29,6 +29,15 @@ func TestLabFile(t *testing.T) {
 		{"no node", strings.Replace(good, "[{name: n, type: t3.small, subnet: subnet-a}]", "[]", 1), "nodes: at least one is needed"},
 		{"reserved name", strings.Replace(good, "name: n,", "name: control,", 1), `nodes[0].name "control"`},
 		{"network with host bits", strings.Replace(good, "10.0.0.0/16", "10.0.0.1/16", 1), "vpc 10.0.0.1/16: an IPv4 network is needed"},
+		{"everything", good + `ipv6: 2001:db8:1::/56
+groups: [{ name: pods, tags: { team: a } }]
+hosts: [{name: h, type: m5.metal, subnet: subnet-a, groups: [pods], tags: { k: v } }]
+ec2: { deletedToken: another, tokenKept: 24h, throttledStatus: 400, quotas: { networkInterfaces: 9 } }
+`, ""},
+		{"IPv6 of the wrong size", good + "ipv6: 2001:db8:1::/64\n", "ipv6 2001:db8:1::/64: an IPv6 network of /56"},
+		{"subnet's IPv6 without the VPC's", strings.Replace(good, "zone: z", "zone: z, ipv6: '2001:db8::/64'", 1), "the lab itself has no ipv6"},
+		{"unknown group", strings.Replace(good, "type: t3.small", "type: t3.small, groups: [x]", 1), `there is no group "x"`},
+		{"unknown answer", good + "ec2: { deletedToken: none }\n", `ec2.deletedToken "none"`},
 		{"subnet larger than the VPC", strings.Replace(good, "10.0.1.0/24", "10.0.0.0/8", 1), "subnets[0].cidr 10.0.0.0/8: not inside vpc 10.0.0.0/16"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -114,5 +123,19 @@ func TestLineDiff(t *testing.T) {
 	}
 	if diff := lineDiff("a\nb", "b\nc"); diff != "\n      - a\n      + c" {
 		t.Errorf("diff: %q", diff)
+	}
+}
+
+func TestLossOf(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		want float64
+	}{{"10%", 10}, {"0.5%", 0.5}, {"0%", 0}, {"100%", 100}, {"10", -1}, {"101%", -1}, {"-1%", -1}, {"ten%", -1}, {"NaN%", -1}} {
+		t.Run(test.text, func(t *testing.T) {
+			got, err := lossOf(test.text)
+			if (err == nil) != (test.want >= 0) || err == nil && got != test.want {
+				t.Errorf("got %v, %v", got, err)
+			}
+		})
 	}
 }

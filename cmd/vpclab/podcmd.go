@@ -22,6 +22,7 @@ type podOptions struct {
 	node, list string
 	count      int
 	ports      []string
+	notes      map[string]string
 }
 
 func podCommand(o *options) *cobra.Command {
@@ -68,6 +69,7 @@ Exit codes: 0 all run; 1 one does not, and its error is the stage's own.`,
 	c.Flags().StringVar(&p.node, "node", "", "on this node only")
 	c.Flags().IntVar(&p.count, "count", 1, "so many pods at once")
 	c.Flags().StringArrayVar(&p.ports, "port", nil, "HOST:POD[/udp], a port of the node that leads to the pod; may be given again")
+	c.Flags().StringToStringVar(&p.notes, "annotation", nil, "KEY=VALUE of the pod, for lists with the capability "+annotations)
 	c.Flags().StringVar(&p.list, "conflist", "", "a list of stages of yours instead of the node's")
 	return c
 }
@@ -79,7 +81,12 @@ type podOrder struct {
 	Name      string        `json:"name"`
 	Ports     []portMapping `json:"ports,omitempty"`
 	List      string        `json:"list,omitempty"` // path; empty: the node's own
+	// Annotations reach the stages that have the capability of them, as from containerd and CRI-O.
+	Annotations map[string]string `json:"annotations,omitempty"`
 }
+
+// annotations is the capability by which container runtimes hand a pod's annotations down.
+const annotations = "io.kubernetes.cri.pod-annotations"
 
 // portMapping is the CNI capability's form.
 type portMapping struct {
@@ -125,9 +132,12 @@ func (p podOptions) orders(v view, name string) ([]podOrder, error) {
 		}
 		nodes = []nodeView{n}
 	}
+	if len(nodes) == 0 {
+		return nil, fail(exitBlind, "no node of lab %s is on; 'vpclab instance start NODE' boots one", v.Lab)
+	}
 	var all []podOrder
 	for i := range p.count {
-		order := podOrder{Node: nodes[i%len(nodes)].Name, Namespace: namespace, Name: short, Ports: ports, List: list}
+		order := podOrder{Node: nodes[i%len(nodes)].Name, Namespace: namespace, Name: short, Ports: ports, List: list, Annotations: p.notes}
 		if p.count > 1 {
 			order.Name = fmt.Sprintf("%s-%d", short, i+1)
 		}

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -33,7 +35,8 @@ func reachCommand(o *options) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "reach FROM URL",
 		Short: "Ask a server from a machine or a pod, and see whom it saw",
-		Long: `Asks once, from a machine (node-1, vpc-host, client, internet) or a pod (node-1/web, or web). The URL is http://… or udp://….
+		Long: `Asks once, from a machine (node-1, vpc-host, client, internet) or a pod: web, or with its namespace and its node where
+others are called the same, payments/web, node-1/web, node-1/payments/web. The URL is http://… or udp://….
 Exit codes: 0 it answered; 1 it did not.`,
 		Example: "  vpclab reach client http://10.110.10.109\n  vpclab reach node-1/web udp://203.0.113.10:53",
 		Args:    cobra.ExactArgs(2),
@@ -65,13 +68,9 @@ func reach(ctx context.Context, s *state, v view, from, to string, limit time.Du
 	if u, err := url.Parse(to); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "udp" {
 		return reached{}, fail(exitUsage, "%q is not http://ADDRESS[:PORT] or udp://ADDRESS[:PORT]", to)
 	}
-	machine, pod, isPod := strings.Cut(from, "/")
-	if _, err := v.node(machine); err != nil && !isPod {
-		found, err := findPod(ctx, s, v, from)
-		if err != nil {
-			return reached{}, err
-		}
-		machine, pod = found.Node, found.Name
+	machine, sandbox, err := whence(ctx, s, v, from)
+	if err != nil {
+		return reached{}, err
 	}
 	n, err := v.node(machine)
 	if err != nil {
@@ -81,7 +80,7 @@ func reach(ctx context.Context, s *state, v view, from, to string, limit time.Du
 	if err != nil {
 		return reached{}, err
 	}
-	cmd := s.command(ctx, n, map[string]string{"PATH": "/usr/bin:/bin"}, self, "__probe", "--netns", pod, "--timeout", limit.String(), to)
+	cmd := s.command(ctx, n, map[string]string{"PATH": "/usr/bin:/bin"}, self, "__probe", "--netns", sandbox, "--timeout", limit.String(), to)
 	var out, words bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &words
 	if err := cmd.Run(); err != nil {
@@ -95,17 +94,59 @@ func reach(ctx context.Context, s *state, v view, from, to string, limit time.Du
 	return r, nil
 }
 
-func findPod(ctx context.Context, s *state, v view, name string) (podResult, error) {
+// whence is the machine that a name from the command line means, and the network namespace there: a pod's, or "" for the
+// machine's own.
+func whence(ctx context.Context, s *state, v view, from string) (machine, sandbox string, err error) {
+	if _, err := v.node(from); err == nil {
+		return from, "", nil
+	}
+	machine, name, _ := strings.Cut(from, "/")
+	if _, err := v.node(machine); err == nil && !strings.Contains(name, "/") {
+		return machine, name, nil // found there: it may be a namespace that is no pod's, too
+	}
 	pods, err := listPods(ctx, s, v)
 	if err != nil {
-		return podResult{}, err
+		return "", "", err
 	}
+	pod, err := thePod(pods, from)
+	return pod.Node, filepath.Base(pod.Netns), err
+}
+
+// thePod is the one that a name from the command line means: NAME, NAMESPACE/NAME or NODE/NAMESPACE/NAME. Of those that
+// share a bare name, the one of the namespace default.
+func thePod(pods []podResult, name string) (podResult, error) {
+	var found []podResult
+	var names []string
 	for _, p := range pods {
-		if p.Name == name {
-			return p, nil
+		full := p.Namespace + "/" + p.Name
+		switch name {
+		case full, p.Node + "/" + full:
+		case p.Name:
+			if p.Namespace == "default" {
+				return p, nil
+			}
+		default:
+			continue
 		}
+		found, names = append(found, p), append(names, p.Node+"/"+full)
 	}
-	return podResult{}, fail(exitUsage, "there is neither a machine nor a pod %s", name)
+	switch len(found) {
+	case 0:
+		return podResult{}, fail(exitUsage, "there is neither a machine nor a pod %s", name)
+	case 1:
+		return found[0], nil
+	}
+	return podResult{}, fail(exitUsage, "%d pods are called %s: say which of %s", len(found), name, strings.Join(names, ", "))
+}
+
+// sandboxOf is the network namespace of a pod of this machine; a name that no pod here has is a namespace's own.
+func sandboxOf(name string) (string, error) {
+	pods := records()
+	if !slices.ContainsFunc(pods, func(p podResult) bool { return p.Name == name }) {
+		return name, nil
+	}
+	pod, err := thePod(pods, name)
+	return filepath.Base(pod.Netns), err
 }
 
 // probeCommand asks from the namespace it is started in, or from one of its named ones.
@@ -117,6 +158,9 @@ func probeCommand() *cobra.Command {
 		began := time.Now()
 		err := inThread(func() (err error) {
 			if sandbox != "" {
+				if sandbox, err = sandboxOf(sandbox); err != nil {
+					return err
+				}
 				handle, err := netns.GetFromName(sandbox)
 				if err != nil {
 					return fmt.Errorf("cannot find the pod's namespace %s: %w", sandbox, err)

@@ -211,9 +211,18 @@ func (t tried) print(w io.Writer) {
 
 // progress tells on a terminal what is being done, in one line that is gone in the end.
 func progress(w *os.File) (say func(string), done func()) {
-	info, err := w.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+	if !terminal(w) {
 		return func(string) {}, func() {}
 	}
 	return func(what string) { fmt.Fprintf(w, "\r\x1b[K%s …", what) }, func() { fmt.Fprint(w, "\r\x1b[K") }
+}
+
+// terminal says whether w is one: there a line can be written over.
+func terminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

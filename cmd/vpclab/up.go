@@ -35,7 +35,7 @@ func upCommand(o *options) *cobra.Command {
 	f := upFlags{}
 	c := &cobra.Command{
 		Use:   "up [NAME|FILE]",
-		Short: "Start a lab: built-in one-node (default), two-nodes or demo, or a YAML file of yours",
+		Short: "Start a lab: built-in one-node (default), two-nodes, pools or demo, or a YAML file of yours",
 		Long: `Starts a lab and returns once its nodes can give addresses to pods. A file looks like this:
 ` + strings.ReplaceAll(twoNodes, "\n", "\n  ") + `
 It may also have "enichaind:", keys of enichaind.yaml that are laid over what vpclab writes for the nodes.

@@ -43,7 +43,7 @@ func (h *holder) launch(ctx context.Context, p planInstance, role string) error 
 		return err
 	}
 	made, eni, err := h.world.AddInstance(time.Now(), vpc.Launch{Type: p.Type, Subnet: h.subnetID(p.Subnet),
-		Tags: map[string]string{"Name": p.Name, "role": role}, ENITags: map[string]string{"Name": p.Name + " eth0"}})
+		IPv6: p.ipv6(h.Plan), Groups: h.groupIDs(p.Groups), Tags: p.tags(role), ENITags: map[string]string{"Name": p.Name + " eth0"}})
 	if err != nil {
 		return err
 	}
@@ -124,14 +124,18 @@ func (h *holder) apply(ctx context.Context, c vpc.Change) error {
 	h.log.Info(string(c.Kind), "node", n.name, "eni", c.ENI.ID, "addresses", len(c.ENI.Addresses()))
 	switch c.Kind {
 	case vpc.LinkAttached:
-		return h.fabric.Attach(ctx, n.name, n.wire(c))
+		if err := h.fabric.Attach(ctx, n.name, n.wire(c)); err != nil {
+			return err
+		}
+		return h.booted(n, c.ENI)
 	case vpc.AddressesChanged:
 		return h.fabric.Addresses(ctx, n.wire(c))
 	case vpc.LinkDetached:
-		if i, ok := h.world.Instance(c.Instance); ok && i.State == vpc.Terminated && n.daemon != nil {
-			n.daemon.kill() // what ran on a terminated instance runs no more
-		}
 		return h.fabric.Detach(ctx, c.ENI.ID)
+	case vpc.InstanceStopped, vpc.InstanceTerminated:
+		return h.turnOff(ctx, n)
+	case vpc.InstanceStarted:
+		return h.turnOn(ctx, n)
 	}
 	return fmt.Errorf("the lab knows no change %q", c.Kind)
 }
@@ -198,18 +202,32 @@ func (h *holder) serveInside(ctx context.Context, errs chan<- error) error {
 		}
 		h.serve(ctx, l, handler, errs)
 	}
+	h.greet = func(n *labNode) error { return h.serveHost(ctx, n, errs) }
 	for _, n := range h.all(roleHost, roleOutside) {
-		var packets net.PacketConn
-		l, err := n.node.Listen(":80")
-		if err != nil {
-			return fmt.Errorf("cannot listen on %s: %w", n.name, err)
+		if err := h.greet(n); err != nil {
+			return err
 		}
-		h.serve(ctx, l, greeting(n.name), errs)
-		if err := n.node.Do(func() (err error) { packets, err = net.ListenPacket("udp", ":80"); return err }); err != nil {
-			return fmt.Errorf("cannot listen on %s: %w", n.name, err)
-		}
-		context.AfterFunc(ctx, func() { packets.Close() })
-		go answerPackets(packets, n.name)
 	}
+	return nil
+}
+
+// serveHost greets on port 80 of a host, until ctx or the host's machine ends.
+func (h *holder) serveHost(ctx context.Context, n *labNode, errs chan<- error) error {
+	var packets net.PacketConn
+	l, err := n.node.Listen(":80")
+	if err != nil {
+		return fmt.Errorf("cannot listen on %s: %w", n.name, err)
+	}
+	if err := n.node.Do(func() (err error) { packets, err = net.ListenPacket("udp", ":80"); return err }); err != nil {
+		l.Close()
+		return fmt.Errorf("cannot listen on %s: %w", n.name, err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	h.mu.Lock()
+	n.hush = cancel
+	h.mu.Unlock()
+	h.serve(ctx, l, greeting(n.name), errs)
+	context.AfterFunc(ctx, func() { packets.Close() })
+	go answerPackets(packets, n.name)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +28,7 @@ func watchFolder(ctx context.Context, folder string, f func(name string)) error 
 	go func() {
 		defer stop()
 		defer file.Close()
-		buffer := make([]byte, 64<<10)
+		buffer := make([]byte, 16<<10)
 		for {
 			n, err := file.Read(buffer)
 			if err != nil {
@@ -39,6 +40,23 @@ func watchFolder(ctx context.Context, folder string, f func(name string)) error 
 		}
 	}()
 	return nil
+}
+
+// poolNews tells which names that watchFolder calls are news of the pool file. Each commit writes the file and then rings
+// its bell: the bell is the news, and the file itself only when it is another or gone. Taken for two, every commit had a
+// second look due, and a burst that is never over before a look that is due.
+func poolNews(path string) func(name string) bool {
+	base := filepath.Base(path)
+	was, _ := os.Stat(path)
+	return func(name string) bool {
+		if name != base {
+			return name == base+".bell" || name == ""
+		}
+		now, err := os.Stat(path)
+		same := err == nil && was != nil && os.SameFile(was, now)
+		was = now
+		return !same
+	}
 }
 
 // changed reads the names in inotify(7) events, each once.

@@ -37,7 +37,7 @@ func TestOverTheRealBus(t *testing.T) {
 	go func() { ended <- shell.Run(ctx) }()
 	snapshot := func(what string, is func(ipam.Snapshot) bool) (s ipam.Snapshot) {
 		t.Helper()
-		for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 			all, err := reconciler.LatestSnapshots(t.Context())
 			check(t, err)
 			if s = all[testInstance]; is(s) {
@@ -49,14 +49,14 @@ func TestOverTheRealBus(t *testing.T) {
 	}
 	n.bus.stream = snapshot("a first snapshot", func(s ipam.Snapshot) bool { return s.Inc == "inc-1" })
 	check(t, reconciler.PublishSupply(t.Context(), n.supply(eni(0, 5))))
-	snapshot("five free", func(s ipam.Snapshot) bool { return free(s) == 5 && s.Seen.Rev == 1 })
+	snapshot("five free", func(s ipam.Snapshot) bool { return len(s.ENIs) == 1 && s.ENIs[0].Free == 5 && s.Seen.Rev == 1 })
 	st := store.New(n.config.PoolFile, n.config.storeOptions())
 	check(t, st.Update(t.Context(), func(tx *store.Tx) error {
 		now := store.ReadClock()
 		tx.Ticket(now, n.request("w"), now.After(30*time.Second))
 		return nil
 	}))
-	snapshot("one waiting", func(s ipam.Snapshot) bool { return s.Waiting == 1 })
+	snapshot("one waiting", func(s ipam.Snapshot) bool { return len(s.Pools) == 1 && s.Pools[0].Waiting == 1 })
 	stop()
 	check(t, <-ended)
 }

@@ -57,7 +57,7 @@ type Core struct {
 	ledger    ledgerState
 	publish   publishState
 	mute      muteState
-	floor     floor
+	floors    floors
 	links     linkState
 	fences    fenceState
 	mend      mendState
@@ -68,6 +68,7 @@ type Core struct {
 type look struct {
 	at   ipam.Instant // 0 = no reason to
 	last ipam.Instant
+	busy bool // the answer is under way
 }
 
 // lookGap is the least time between two looks at the pool file on account of the bell: 50 pods at once are one look.
@@ -121,7 +122,7 @@ func (c *Core) Deadline() ipam.Instant {
 	next := ipam.Instant(0)
 	for _, at := range []ipam.Instant{
 		c.looks.at, c.supplyAt(), c.tickAt(), c.publishAt(), c.floorAt(), c.linksAt(), c.mendAt(), c.survey.at, c.muteAt(),
-		c.ledger.failed.next(c.now), c.stored.next(c.now), c.publish.drain.next(c.now),
+		c.ledger.failed.next(c.now), c.stored.next(c.now), c.drainAt(),
 	} {
 		if at != 0 && (next == 0 || at < next) {
 			next = at
@@ -195,7 +196,7 @@ func (c *Core) record(r ipam.Record) {
 func (c *Core) start(s Start) {
 	c.pool = s.Pool
 	c.ledger.onDisk = s.Ledger
-	c.floor.sample(c.now, s.Pool.Policy.Window, spare(s.Pool.Snapshot))
+	c.sampleFloors()
 	c.survey.at = c.now.Boot // at once: links, leases, kernel
 	c.nextHeartbeat()
 }
@@ -214,12 +215,13 @@ func (c *Core) decideLook() {
 		c.looks.at = c.stored.until
 		return
 	}
-	c.looks = look{last: c.now.Boot}
+	c.looks = look{last: c.now.Boot, busy: true}
 	c.do(Effect{Look: true})
 }
 
 // poolChanged takes over what the pool file says after a transaction.
 func (c *Core) poolChanged(p Pool) {
+	c.looks.busy = c.looks.busy && p.Done.What != "look"
 	if p.Err != "" {
 		c.stored.failed(c.now)
 		c.note("warn", "cannot use the pool file (%s): %s", p.Done.What, p.Err)
@@ -231,7 +233,7 @@ func (c *Core) poolChanged(p Pool) {
 	done := p.Done
 	p.Done = Done{}
 	c.pool = p
-	c.floor.sample(c.now, p.Policy.Window, spare(p.Snapshot))
+	c.sampleFloors()
 	switch done.What {
 	case "accept":
 		c.supplyTaken(done)
@@ -286,12 +288,4 @@ func (c *Core) tickAt() ipam.Instant {
 		return max(c.pool.Next, c.stored.until)
 	}
 	return max(c.pool.Next, c.ticked+ipam.Instant(tickGap), c.stored.until)
-}
-
-func spare(s ipam.Snapshot) int {
-	free := -s.Waiting
-	for _, e := range s.ENIs {
-		free += e.Free
-	}
-	return free
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"encoding/json"
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -118,7 +119,7 @@ func TestPublishOccasions(t *testing.T) {
 			s := n.supply(eni(0, 5))
 			s.Release = []ipam.Release{{ENI: "eni-00", Count: 1}}
 			n.send(s)
-		}, 2},
+		}, 1},
 		{"the bus comes back", func(n *node) { n.connect(false); n.connect(true) }, 1},
 		{"the bus is away", func(n *node) { n.connect(false); n.wait("w"); n.pass(time.Hour) }, 0},
 		{"an interface becomes empty", func(n *node) {
@@ -195,8 +196,47 @@ func TestPublishGap(t *testing.T) {
 		t.Errorf("%d snapshots within 200 ms", got)
 	}
 	n.settle()
-	if n.bus.stream.Waiting != 20 {
-		t.Errorf("the stream says %d waiting, want 20", n.bus.stream.Waiting)
+	if n.bus.stream.Pools[0].Waiting != 20 {
+		t.Errorf("the stream says %d waiting, want 20", n.bus.stream.Pools[0].Waiting)
+	}
+}
+
+// TestBurstIsOneSnapshot: pods that come together are told of together, one alone is told of soon, and a burst without end
+// is told of all the same.
+func TestBurstIsOneSnapshot(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		pods      int
+		every     time.Duration // from pod to pod
+		after     time.Duration // from the last pod to the look at the stream
+		snapshots int
+		waiting   int
+	}{
+		{"one pod, at once", 1, 0, burstQuiet - time.Millisecond, 0, 0},
+		{"one pod, soon", 1, 0, burstQuiet + time.Millisecond, 1, 1},
+		{"ten pods", 10, 5 * time.Millisecond, time.Second, 1, 10},
+		{"thirty pods for 150 ms", 30, 5 * time.Millisecond, time.Second, 1, 30},
+		{"sixty pods for 600 ms", 60, 10 * time.Millisecond, time.Second, 4, 60},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			n := ready(t)
+			n.pass(2 * time.Second)
+			before := n.bus.snapshots
+			for i := range tc.pods {
+				if i > 0 {
+					n.pass(tc.every)
+				}
+				n.wait("w" + strconv.Itoa(i))
+			}
+			n.pass(tc.after)
+			waiting := 0
+			if len(n.bus.stream.Pools) > 0 {
+				waiting = n.bus.stream.Pools[0].Waiting
+			}
+			if got := n.bus.snapshots - before; got != tc.snapshots || waiting != tc.waiting {
+				t.Errorf("%d snapshots, the last with %d waiting; want %d and %d", got, waiting, tc.snapshots, tc.waiting)
+			}
+		})
 	}
 }
 
@@ -230,7 +270,9 @@ func TestCoolingRipens(t *testing.T) {
 	}
 	n.kernel.wire("a", a)
 	n.del("a")
-	n.pass(29 * time.Second)
+	n.pass(20 * time.Second)
+	n.start() // anew: what cools goes on cooling
+	n.pass(9 * time.Second)
 	if got := n.states()[ipam.Cooling]; got != 1 {
 		t.Fatalf("after 29 s %d cool", got)
 	}

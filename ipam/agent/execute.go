@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -33,38 +34,16 @@ func (s *Shell) do(ctx context.Context, e Effect) *Input {
 
 func (s *Shell) doPool(ctx context.Context, e Effect) *Pool {
 	now := s.config.Clock()
-	switch {
-	case e.Look:
-		return s.file.look(ctx, now, "look")
-	case e.Accept != nil:
-		return s.file.accept(ctx, now, *e.Accept)
-	case e.Links != nil:
-		return s.file.links(ctx, now, e.Links.Links)
-	case e.Choose != nil:
-		return s.file.choose(ctx, now, *e.Choose)
-	case e.Fence != nil:
-		return s.file.fence(ctx, now, *e.Fence)
-	case e.Prove != 0:
-		return s.file.prove(ctx, now, e.Prove)
-	case e.Tick:
+	var inUse map[netip.Addr]bool
+	if e.Tick {
 		view, err := s.config.Kernel.Inspect(ctx)
 		if err != nil { // nothing ripens that might be in use
 			return &Pool{Done: Done{What: "tick"}, Err: fmt.Sprintf("cannot look into the kernel: %v", err)}
 		}
 		s.forgetFlows(ctx, now)
-		return s.file.tick(ctx, now, view.InUse())
-	case e.Release != nil:
-		return s.file.release(ctx, now, *e.Release)
-	case e.Hint != nil:
-		return s.file.hint(ctx, now, *e.Hint)
-	case e.Mute != nil:
-		return s.file.mute(ctx, now, e.Mute.Since, s.config.Options.Bus)
-	case e.Append != nil:
-		return s.file.append(ctx, now, e.Append)
-	case e.Acknowledge != 0:
-		return s.file.acknowledge(ctx, now, e.Acknowledge)
+		inUse = view.InUse()
 	}
-	return nil
+	return s.file.Do(ctx, now, e, inUse, s.config.Options.Bus)
 }
 
 // forgetFlows is for the addresses that the next tick turns free: by now nothing leads to the old pod.
@@ -88,7 +67,13 @@ func (s *Shell) doKernel(ctx context.Context, e Effect) *Input {
 		links, err := kernel.Links(ctx)
 		return &Input{Links: &Links{Links: links, Err: text(err)}}
 	case e.Prepare != nil:
-		return &Input{Prepared: &Prepared{N: e.Prepare.N, Attachment: e.Prepare.Attachment, Err: text(kernel.Prepare(ctx, *e.Prepare))}}
+		done := Prepared{N: e.Prepare.N, Attachment: e.Prepare.Attachment}
+		if err := kernel.Prepare(ctx, *e.Prepare); errors.Is(err, ErrMTU) {
+			done.MTU = err.Error()
+		} else {
+			done.Err = text(err)
+		}
+		return &Input{Prepared: &done}
 	case e.Repair != nil:
 		what, err := kernel.Repair(ctx, e.Repair.ENIs)
 		if errors.Is(err, ErrLookAgain) {

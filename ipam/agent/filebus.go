@@ -53,6 +53,9 @@ func (b *FileBus) Connected() bool { return true }
 // Reconnects is always 0.
 func (b *FileBus) Reconnects() uint64 { return 0 }
 
+// Changed is nil: there is nothing to tell.
+func (b *FileBus) Changed() <-chan struct{} { return nil }
+
 // PublishEvent drops the record: nobody listens.
 func (b *FileBus) PublishEvent(context.Context, ipam.InstanceID, ipam.Inc, ipam.Record) error {
 	return nil
@@ -146,7 +149,9 @@ func (b *FileBus) next(instance ipam.InstanceID, now time.Time) (ipam.Supply, bo
 
 // waits is true while a pool holds or has fenced addresses and has moved on since it was told of them.
 func waits(s ipam.Snapshot, told ipam.Basis) bool {
-	held := slices.ContainsFunc(s.ENIs, func(e ipam.ENISummary) bool { return e.Held > 0 || len(e.Fenced) > 0 })
+	held := slices.ContainsFunc(s.ENIs, func(e ipam.ENISummary) bool {
+		return e.Held+e.IPv6.Held+len(e.Fenced)+len(e.FencedPrefixes()) > 0
+	})
 	return held && s.Seq > told.Seq
 }
 

@@ -14,13 +14,16 @@ import (
 	"github.com/enichain/enichain/ipam"
 )
 
+// patience is how long a test waits for what has to come: on a busy machine that runs all tests at once, too.
+const patience = time.Minute
+
 func TestWatchFolder(t *testing.T) {
 	dir := t.TempDir()
 	heard := make(chan string, 64)
 	check(t, watchFolder(t.Context(), dir, func(name string) { heard <- name }))
 	wait := func(want string) {
 		t.Helper()
-		timeout := time.After(5 * time.Second)
+		timeout := time.After(patience)
 		for {
 			select {
 			case name := <-heard:
@@ -125,6 +128,25 @@ func TestFileBus(t *testing.T) {
 	write(supplyFile(t, ipam.Supply{ENIs: []ipam.SuppliedENI{eni(0, 3)}}))
 	if got, send := ask(time.Hour + time.Second); !send || len(got.ENIs[0].Addresses) != 3 {
 		t.Errorf("after the file changed: sent %v, %+v", send, got)
+	}
+}
+
+// TestFileBusWaits: the file is sent again for the sake of either family, and of prefixes.
+func TestFileBusWaits(t *testing.T) {
+	for name, e := range map[string]ipam.ENISummary{
+		"held IPv4":     {Held: 1},
+		"held IPv6":     {IPv6: ipam.Counts{Held: 256}},
+		"fenced":        {Fenced: []netip.Addr{netip.MustParseAddr("10.0.0.9")}},
+		"fenced prefix": {Prefixes: []ipam.PrefixSummary{{Prefix: netip.MustParsePrefix("2001:db8::/80"), Fenced: true}}},
+	} {
+		b, _ := fileBus(t, supplyFile(t, ipam.Supply{ENIs: []ipam.SuppliedENI{eni(0, 2)}}))
+		at := time.Now()
+		for i := range 2 {
+			check(t, b.PublishSnapshot(t.Context(), ipam.Snapshot{Inc: "inc-1", Seq: uint64(5 + i), Seen: b.seen, ENIs: []ipam.ENISummary{e}}))
+			if _, send, err := b.next(testInstance, at.Add(time.Duration(i)*time.Minute)); !send || err != nil {
+				t.Errorf("%s: time %d: sent %v, %v", name, i+1, send, err)
+			}
+		}
 	}
 }
 

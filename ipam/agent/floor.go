@@ -60,16 +60,15 @@ func (f *floor) value(now Now) int {
 	return least
 }
 
-// floorAt is when the floor may rise by time alone: at the next slot, while it is below the newest value.
-func (c *Core) floorAt() ipam.Instant {
-	f := &c.floor
-	if f.window == 0 || !c.publish.up {
+// at is when the floor may rise by time alone: at the next slot, while it is below the newest value; 0 = it may not.
+func (f *floor) at(now Now) ipam.Instant {
+	if f.window == 0 {
 		return 0
 	}
-	if full := f.since + ipam.Instant(f.window); c.now.Boot < full {
+	if full := f.since + ipam.Instant(f.window); now.Boot < full {
 		return full
 	}
-	if f.value(c.now) >= f.last {
+	if f.value(now) >= f.last {
 		return 0
 	}
 	return ipam.Instant(f.slot+1) * f.width()

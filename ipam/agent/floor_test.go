@@ -88,3 +88,11 @@ func TestFloorAgainstAList(t *testing.T) {
 		}
 	}
 }
+
+// free4 counts the free IPv4 addresses of a snapshot.
+func free4(s ipam.Snapshot) (n int) {
+	for _, e := range s.ENIs {
+		n += e.Free
+	}
+	return n
+}

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -57,12 +58,12 @@ type Hint struct {
 
 // Pool is what the pool file said at the end of a transaction; every effect on the file answers with it.
 type Pool struct {
-	Snapshot ipam.Snapshot   `json:"snapshot"` // Floor is the core's business and is 0 here
-	Policy   ipam.NodePolicy `json:"policy"`
-	ENIs     []ENI           `json:"enis"`
-	Held     []Gone          `json:"held,omitempty"`
-	Fenced   []Gone          `json:"fenced,omitempty"`
-	HoldAll  bool            `json:"holdAll,omitempty"` // every address without a record of its own is held, too
+	Snapshot ipam.Snapshot       `json:"snapshot"` // Floor is the core's business and is 0 here
+	Pools    []ipam.SuppliedPool `json:"pools,omitempty"`
+	ENIs     []ENI               `json:"enis"`
+	Held     []Gone              `json:"held,omitempty"`
+	Fenced   []Gone              `json:"fenced,omitempty"`
+	HoldAll  bool                `json:"holdAll,omitempty"` // every address without a record of its own is held, too
 	// Unproven is the newest s0 of held addresses that wait for protocol A4's second step, Risen the newest s1: the
 	// stream has to hold a snapshot at least that new. 0 = none.
 	Unproven uint64       `json:"unproven,omitempty"`
@@ -89,11 +90,16 @@ type ENI struct {
 	ipam.SuppliedENI
 }
 
-// Gone is an address in one life: fenced or held.
+// Gone is an address, or a whole delegated prefix, in one life: fenced or held.
 type Gone struct {
 	ENI        ipam.ENIID        `json:"eni"`
 	Attachment ipam.AttachmentID `json:"attachment"`
-	Address    netip.Addr        `json:"address"`
+	Address    netip.Addr        `json:"address,omitzero"`
+	Prefix     netip.Prefix      `json:"prefix,omitzero"`
+}
+
+func (g Gone) compare(h Gone) int {
+	return cmp.Or(g.Address.Compare(h.Address), g.Prefix.Addr().Compare(h.Prefix.Addr()), cmp.Compare(g.ENI, h.ENI))
 }
 
 // Published is the stream's answer to a snapshot: Err empty means that the stream holds Seq.
@@ -132,10 +138,12 @@ type Links struct {
 	Err   string `json:"err,omitempty"`
 }
 
-// Prepared is the outcome of preparing one ENI: Err empty means that link, table and rules are as they must be.
+// Prepared is the outcome of preparing one ENI: Err empty means that link, table and rules are as they must be. MTU says
+// why the link's MTU alone is not: the interface serves all the same.
 type Prepared struct {
 	N          int               `json:"n"`
 	Attachment ipam.AttachmentID `json:"attachment"`
+	MTU        string            `json:"mtu,omitempty"`
 	Err        string            `json:"err,omitempty"`
 }
 

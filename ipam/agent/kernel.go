@@ -14,7 +14,7 @@ type Kernel interface {
 	// Links lists what may be a network interface of EC2: links with a permanent MAC that are no pod's, with their index,
 	// the small number that their group says (-1 = none) and their addresses.
 	Links(ctx context.Context) ([]Link, error)
-	// Prepare makes link, table, rules and sysctls of one ENI what they must be. nil: they are.
+	// Prepare makes link, table, rules and sysctls of one ENI what they must be. nil: they are. ErrMTU: all but the link's MTU.
 	Prepare(ctx context.Context, e ENI) error
 	// Repair looks at the whole base with these ENIs in it and puts back what is missing, saying what that was in words
 	// people can read ("3 rules", "route to 10.0.1.7"). enis is the complete list and never empty: what belongs
@@ -30,6 +30,9 @@ type Kernel interface {
 
 // ErrLookAgain is Kernel.Repair's when all went well and something may be a loss or a pod's end halfway.
 var ErrLookAgain = errors.New("a second look will tell")
+
+// ErrMTU is Kernel.Prepare's when the link refuses its MTU and all else is as it must be.
+var ErrMTU = errors.New("it serves pods, but not with its MTU")
 
 // View is what the kernel shows of pods.
 type View struct {
@@ -71,4 +74,6 @@ type Bus interface {
 	// Reconnects rises with every connection after the first: what was under way before may be lost, and a server that
 	// started anew has forgotten what it was told.
 	Reconnects() uint64
+	// Changed has an element when one of the two above may say something else; nil: they never do. One reader.
+	Changed() <-chan struct{}
 }

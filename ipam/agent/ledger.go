@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/ipam/store"
 )
 
 // DefaultLedger is where the ledger is unless somebody says otherwise. It outlives the boot, unlike the pool file.
@@ -49,18 +50,33 @@ func ReadLedger(path string) (l Ledger, found bool, err error) {
 	if err != nil {
 		return Ledger{}, false, fmt.Errorf("cannot read ledger: %w", err)
 	}
+	l, err = ParseLedger(text)
+	if err != nil {
+		return Ledger{}, false, fmt.Errorf("cannot read ledger %s: %w", path, err)
+	}
+	return l, true, nil
+}
+
+// ParseLedger reads a ledger's text. It takes what WriteLedger wrote and nothing else: a doubtful one is worth less than
+// none, since none holds everything.
+func ParseLedger(text []byte) (l Ledger, err error) {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&l); err != nil {
-		return Ledger{}, false, fmt.Errorf("cannot read ledger %s: %w", path, err)
+		return Ledger{}, err
 	}
 	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return Ledger{}, false, fmt.Errorf("cannot read ledger %s: something follows its end", path)
+		return Ledger{}, errors.New("something follows its end")
 	}
 	if l.Instance == "" || l.Inc == "" || l.Boot == "" {
-		return Ledger{}, false, fmt.Errorf("cannot read ledger %s: iid %q, inc %q and boot %q must all be there", path, l.Instance, l.Inc, l.Boot)
+		return Ledger{}, fmt.Errorf("iid %q, inc %q and boot %q must all be there", l.Instance, l.Inc, l.Boot)
 	}
-	return l, true, nil
+	for _, g := range slices.Concat(l.Fenced, l.Held) {
+		if g.Address.IsValid() == g.Prefix.IsValid() || g.Prefix.IsValid() && !store.IsDelegated(g.Prefix) {
+			return Ledger{}, fmt.Errorf("%s has neither one address nor one delegated prefix: %s, %s", g.ENI, g.Address, g.Prefix)
+		}
+	}
+	return l, nil
 }
 
 // WriteLedger replaces the ledger so that a crash leaves the old one or the new one, and that the new one is on the
@@ -115,9 +131,8 @@ func (c *Core) ledgerOf(fencing []Gone) Ledger {
 	s := c.pool.Snapshot
 	l := Ledger{Instance: s.Instance, Boot: s.Boot, Inc: s.Inc, Seq: s.Seq, Seen: s.Seen, Gen: s.Gen,
 		Fenced: append(slices.Clone(c.pool.Fenced), fencing...), Held: slices.Clone(c.pool.Held), HoldAll: c.pool.HoldAll}
-	order := func(a, b Gone) int { return a.Address.Compare(b.Address) }
-	slices.SortFunc(l.Fenced, order)
-	slices.SortFunc(l.Held, order)
+	slices.SortFunc(l.Fenced, Gone.compare)
+	slices.SortFunc(l.Held, Gone.compare)
 	l.Fenced = slices.Compact(l.Fenced)
 	return l
 }

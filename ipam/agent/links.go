@@ -25,6 +25,8 @@ type eniState struct {
 	prepared bool
 	busy     bool
 	failed   retry
+	mtu      int    // that Prepare was last asked for, in bytes
+	refused  string // why the link did not take it, as the log has it
 }
 
 func newLinkState() linkState { return linkState{enis: map[ipam.AttachmentID]*eniState{}} }
@@ -68,13 +70,13 @@ func (c *Core) settle(e ENI) {
 	case s.index != link.Index:
 		*s = eniState{n: e.N, eni: e.SuppliedENI.ENI, index: link.Index}
 		c.prepare(e, s)
-	case !s.prepared && !s.busy && !s.failed.holds(c.now):
+	case (!s.prepared || s.mtu != e.MTU) && !s.busy && !s.failed.holds(c.now):
 		c.prepare(e, s)
 	}
 }
 
 func (c *Core) prepare(e ENI, s *eniState) {
-	s.busy = true
+	s.busy, s.mtu = true, e.MTU
 	c.do(Effect{Prepare: &e})
 }
 
@@ -167,6 +169,10 @@ func (c *Core) prepared(p Prepared) {
 	}
 	s.failed.succeeded()
 	s.prepared = true
+	if p.MTU != "" && p.MTU != s.refused {
+		c.note("error", "%s (number %d): %s", s.eni, s.n, p.MTU)
+	}
+	s.refused = p.MTU
 	if !c.wasReady(p.Attachment) {
 		c.record(ipam.Record{Verb: ipam.ENIAttached, ENI: s.eni})
 		c.note("info", "%s (number %d) is ready", s.eni, s.n)

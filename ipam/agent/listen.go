@@ -9,8 +9,8 @@ import (
 	"github.com/enichain/enichain/ipam"
 )
 
-// connectionPoll is how often the bus is asked whether it is there.
-const connectionPoll = 250 * time.Millisecond
+// connectionLook is how often the bus is asked whether it is there though it told of no change.
+const connectionLook = 30 * time.Second
 
 // listen starts the goroutines that bring in what happens elsewhere; the returned function waits for their end, after
 // that of ctx.
@@ -58,7 +58,7 @@ func (s *Shell) hear(ctx context.Context, inbox *inbox) {
 }
 
 func (s *Shell) followConnection(ctx context.Context, inbox *inbox) {
-	ticker := time.NewTicker(connectionPoll)
+	ticker := time.NewTicker(connectionLook)
 	defer ticker.Stop()
 	up, times := false, s.config.Bus.Reconnects()
 	for {
@@ -74,6 +74,7 @@ func (s *Shell) followConnection(ctx context.Context, inbox *inbox) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.config.Bus.Changed():
 		case <-ticker.C:
 		}
 	}

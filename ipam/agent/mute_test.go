@@ -32,7 +32,7 @@ func TestPeopleAreToldOfTheBus(t *testing.T) {
 		{"gone for longer", func() { n.pass(time.Minute) }, "-1m10s nats://hub:4222"},
 		{"another agent finds it gone", func() { n.start(); n.pass(2 * time.Second) }, "-2s nats://hub:4222"},
 		{"back", func() { n.connect(true); n.settle() }, ""},
-		{"connected, but nothing comes through", func() { n.bus.fails = errors.New("no answer"); n.wait("w"); n.pass(4 * time.Second) }, "-4s nats://hub:4222"},
+		{"connected, but nothing comes through", func() { n.bus.fails = errors.New("no answer"); n.wait("w"); n.pass(4*time.Second + burstQuiet) }, "-4s nats://hub:4222"},
 		{"it comes through again", func() { n.bus.fails = nil; n.pass(time.Minute) }, ""},
 	} {
 		step.do()

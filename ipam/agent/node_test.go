@@ -30,7 +30,12 @@ type node struct {
 	kernel *fakeKernel
 	bus    *fakeBus
 	did    []Effect // of the newest core
+	// dies is after how many turns of the core the agent is killed, before that turn's effects; 0 = it lives.
+	dies int
 }
+
+// killed is the end of an agent by kill -9.
+type killed struct{}
 
 func newNode(t *testing.T, seed uint64) *node {
 	t.Helper()
@@ -68,7 +73,7 @@ func (n *node) open() {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	s.file = &poolFile{store: st}
+	s.file = NewPoolFile(st)
 	s.core = New(s.config.Options, s.config.Random)
 	s.inbox, s.jobs = newInbox(), make(chan job, 8)
 	first := s.file.look(n.t.Context(), n.now, "start")
@@ -85,8 +90,22 @@ func (n *node) step(in Input) {
 	n.t.Helper()
 	s := n.shell
 	recorder := s.config.Record
-	s.config.Record = recordFunc(func(turn []byte) { n.did = append(n.did, outOf(n.t, turn)...) })
-	defer func() { s.config.Record = recorder }()
+	s.config.Record = recordFunc(func(turn []byte) {
+		n.did = append(n.did, outOf(n.t, turn)...)
+		if n.dies--; n.dies == 0 {
+			panic(killed{})
+		}
+	})
+	defer func() {
+		s.config.Record = recorder
+		switch p := recover(); p {
+		case nil:
+		case killed{}:
+			n.start() // on the files as they are
+		default:
+			panic(p)
+		}
+	}()
 	s.step(n.t.Context(), in)
 	for len(s.jobs) > 0 || len(s.inbox.some) > 0 {
 		select {
@@ -181,8 +200,8 @@ func (n *node) states() map[ipam.State]int {
 	for _, a := range s.Addresses {
 		counts[a.State]++
 	}
-	if len(s.Held) > 0 {
-		counts[ipam.Held] = len(s.Held)
+	for _, h := range s.Held {
+		counts[ipam.Held] += max(h.N, 1)
 	}
 	return counts
 }
@@ -204,7 +223,8 @@ func (n *node) supply(enis ...ipam.SuppliedENI) ipam.Supply {
 	s := n.bus.stream
 	return ipam.Supply{Instance: testInstance, Epoch: 1, Rev: s.Seen.Rev + 1, Basis: ipam.Basis{Inc: s.Inc, Seq: s.Seq},
 		First: s.Inc == "inc-1", VPC: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")}, ENIs: enis,
-		Policy: ipam.NodePolicy{Rev: 1, Cooldown: 30 * time.Second, Low: 2, High: 8, Window: time.Minute, MinAge: time.Minute}}
+		Policy: ipam.NodePolicy{Rev: 1}, Pools: []ipam.SuppliedPool{{Name: "default", Families: []ipam.Family{ipam.IPv4, ipam.IPv6},
+			Cooldown: 30 * time.Second, Low: 2, High: 8, Window: time.Minute, MinAge: time.Minute}}}
 }
 
 // send delivers a supply and lets a second pass.
@@ -228,6 +248,8 @@ type fakeKernel struct {
 	missing  []string   // what Repair will put back
 	fails    error      // what everything answers
 	refuse   error      // what Prepare answers
+	unfit    error      // what Prepare answers when all but the MTU is done
+	mtus     []string   // that Prepare was asked for: number and bytes
 	repairs  int
 	swept    int
 }
@@ -244,7 +266,8 @@ func (k *fakeKernel) Prepare(_ context.Context, e ENI) error {
 		return errors.New("no link with MAC " + e.MAC)
 	}
 	k.prepared[e.N] = true
-	return nil
+	k.mtus = append(k.mtus, fmt.Sprintf("%d:%d", e.N, e.MTU))
+	return k.unfit
 }
 
 func (k *fakeKernel) Repair(context.Context, []ENI) ([]string, error) {
@@ -273,9 +296,9 @@ func (k *fakeKernel) Inspect(context.Context) (View, error) {
 
 func (k *fakeKernel) Sweep(context.Context) (int, error) { k.swept++; return 0, k.fails }
 
-func (k *fakeKernel) wire(container string, a netip.Addr) {
+func (k *fakeKernel) wire(container string, addresses ...netip.Addr) {
 	k.pods = append(k.pods, PodLink{Name: "eni" + container, MAC: OwnerMAC(attachment(container)), Alias: attachment(container).String(),
-		Up: true, Addresses: []netip.Addr{a}})
+		Up: true, Addresses: addresses})
 }
 
 func (k *fakeKernel) cut(container string) {
@@ -296,6 +319,8 @@ var _ Bus = (*fakeBus)(nil)
 func (b *fakeBus) Connected() bool { return b.up }
 
 func (b *fakeBus) Reconnects() uint64 { return 0 }
+
+func (b *fakeBus) Changed() <-chan struct{} { return nil }
 
 func (b *fakeBus) PublishSnapshot(_ context.Context, s ipam.Snapshot) error {
 	if b.fails == nil {

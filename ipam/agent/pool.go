@@ -11,26 +11,59 @@ import (
 	"github.com/enichain/enichain/ipam/store"
 )
 
-// poolFile does the core's effects on the pool file: one transaction each, answered with what the file said at its end.
-type poolFile struct {
+// PoolFile does the core's effects on the pool file: one transaction each, answered with what the file said at its end.
+type PoolFile struct {
 	store *store.Store
 	enis  []ENI // as of the last transaction of ours: nobody else changes interfaces
 	lost  error // the file is gone or damaged: it has to be made anew
 }
 
+// NewPoolFile is for a file that is there.
+func NewPoolFile(s *store.Store) *PoolFile { return &PoolFile{store: s} }
+
+// Do does one effect; nil: it is none on the pool file. inUse are the addresses that the kernel has in use, bus the bus's
+// name for people.
+func (p *PoolFile) Do(ctx context.Context, now Now, e Effect, inUse map[netip.Addr]bool, bus string) *Pool {
+	switch {
+	case e.Look:
+		return p.look(ctx, now, "look")
+	case e.Accept != nil:
+		return p.accept(ctx, now, *e.Accept)
+	case e.Links != nil:
+		return p.links(ctx, now, e.Links.Links)
+	case e.Choose != nil:
+		return p.choose(ctx, now, *e.Choose)
+	case e.Fence != nil:
+		return p.fence(ctx, now, *e.Fence)
+	case e.Prove != 0:
+		return p.prove(ctx, now, e.Prove)
+	case e.Tick:
+		return p.tick(ctx, now, inUse)
+	case e.Release != nil:
+		return p.release(ctx, now, *e.Release)
+	case e.Hint != nil:
+		return p.hint(ctx, now, *e.Hint)
+	case e.Mute != nil:
+		return p.mute(ctx, now, e.Mute.Since, bus)
+	case e.Append != nil:
+		return p.append(ctx, now, e.Append)
+	case e.Acknowledge != 0:
+		return p.acknowledge(ctx, now, e.Acknowledge)
+	}
+	return nil
+}
+
+// Start reads the file for a core's first input.
+func (p *PoolFile) Start(ctx context.Context, now Now) *Pool { return p.look(ctx, now, "start") }
+
 // read is the pool as a core wants to see it. The interfaces are read again only when fresh is set.
-func (p *poolFile) read(tx *store.Tx, now Now, fresh bool) Pool {
-	out := Pool{Snapshot: tx.Snapshot(now), Policy: tx.Meta().Policy, Unproven: tx.Unproven(), Risen: tx.Risen(),
+func (p *PoolFile) read(tx *store.Tx, now Now, fresh bool) Pool {
+	out := Pool{Snapshot: tx.Snapshot(now), Pools: tx.Meta().Pools, Unproven: tx.Unproven(), Risen: tx.Risen(),
 		Next: tx.Next(now), Outbox: tx.Pending()}
 	for _, h := range tx.Held() {
 		out.Held = append(out.Held, Gone(h.Life))
 	}
-	for _, e := range out.Snapshot.ENIs {
-		if len(e.Fenced) > 0 {
-			out.Fenced = gone(tx.Fenced())
-			break
-		}
-	}
+	out.Fenced = gone(tx.Fenced())
 	if hold := tx.Meta().Hold; hold != nil && hold.S1 == 0 {
 		out.HoldAll = true
 	}
@@ -39,7 +72,7 @@ func (p *poolFile) read(tx *store.Tx, now Now, fresh bool) Pool {
 	}
 	if fresh {
 		p.enis = p.enis[:0:0]
-		for _, e := range tx.State().ENIs {
+		for _, e := range tx.ENIs() {
 			if e.N >= 0 && e.MAC != "" { // else only its name is known, from before the file
 				p.enis = append(p.enis, ENI{N: e.N, SuppliedENI: e.SuppliedENI})
 			}
@@ -50,7 +83,7 @@ func (p *poolFile) read(tx *store.Tx, now Now, fresh bool) Pool {
 }
 
 func gone(lives []store.Life) []Gone {
-	out := make([]Gone, 0, len(lives))
+	var out []Gone
 	for _, l := range lives {
 		out = append(out, Gone(l))
 	}
@@ -66,7 +99,7 @@ func lives(gone []Gone) []store.Life {
 }
 
 // run makes one transaction of what f does and answers with the pool after it.
-func (p *poolFile) run(ctx context.Context, now Now, what string, write bool, f func(*store.Tx, *Done) error) *Pool {
+func (p *PoolFile) run(ctx context.Context, now Now, what string, write bool, f func(*store.Tx, *Done) error) *Pool {
 	var out Pool
 	done := Done{What: what}
 	fresh := what == "start" || what == "accept" || what == "links" || what == "tick" || what == "release"
@@ -90,7 +123,7 @@ func (p *poolFile) run(ctx context.Context, now Now, what string, write bool, f 
 }
 
 // judge tells a file that must be made anew from one that is only busy.
-func (p *poolFile) judge(err error) {
+func (p *PoolFile) judge(err error) {
 	var missing *store.NotReadyError
 	var damaged *store.DamagedError
 	if errors.As(err, &missing) || errors.As(err, &damaged) {
@@ -98,11 +131,11 @@ func (p *poolFile) judge(err error) {
 	}
 }
 
-func (p *poolFile) look(ctx context.Context, now Now, what string) *Pool {
+func (p *PoolFile) look(ctx context.Context, now Now, what string) *Pool {
 	return p.run(ctx, now, what, false, func(*store.Tx, *Done) error { return nil })
 }
 
-func (p *poolFile) accept(ctx context.Context, now Now, s ipam.Supply) *Pool {
+func (p *PoolFile) accept(ctx context.Context, now Now, s ipam.Supply) *Pool {
 	return p.run(ctx, now, "accept", true, func(tx *store.Tx, done *Done) error {
 		refused, _, err := tx.Accept(now, s)
 		var whole *store.RefusedError
@@ -123,7 +156,7 @@ func (p *poolFile) accept(ctx context.Context, now Now, s ipam.Supply) *Pool {
 	})
 }
 
-func (p *poolFile) links(ctx context.Context, now Now, links []LinkState) *Pool {
+func (p *PoolFile) links(ctx context.Context, now Now, links []LinkState) *Pool {
 	return p.run(ctx, now, "links", true, func(tx *store.Tx, _ *Done) error {
 		states := make([]store.Link, 0, len(links))
 		for _, l := range links {
@@ -134,7 +167,7 @@ func (p *poolFile) links(ctx context.Context, now Now, links []LinkState) *Pool 
 	})
 }
 
-func (p *poolFile) choose(ctx context.Context, now Now, r ipam.Release) *Pool {
+func (p *PoolFile) choose(ctx context.Context, now Now, r ipam.Release) *Pool {
 	return p.run(ctx, now, "choose", false, func(tx *store.Tx, done *Done) error {
 		done.Release = r
 		chosen, err := tx.Choose(now, r)
@@ -143,7 +176,7 @@ func (p *poolFile) choose(ctx context.Context, now Now, r ipam.Release) *Pool {
 	})
 }
 
-func (p *poolFile) fence(ctx context.Context, now Now, f Fence) *Pool {
+func (p *PoolFile) fence(ctx context.Context, now Now, f Fence) *Pool {
 	return p.run(ctx, now, "fence", true, func(tx *store.Tx, done *Done) error {
 		done.Release = f.Release
 		fenced, err := tx.Fence(now, f.Release, lives(f.Chosen))
@@ -161,26 +194,26 @@ func wishRefused(err error, done *Done) error {
 	return err
 }
 
-func (p *poolFile) prove(ctx context.Context, now Now, seq uint64) *Pool {
+func (p *PoolFile) prove(ctx context.Context, now Now, seq uint64) *Pool {
 	return p.run(ctx, now, "prove", true, func(tx *store.Tx, _ *Done) error {
 		tx.Proof(now, seq)
 		return nil
 	})
 }
 
-func (p *poolFile) tick(ctx context.Context, now Now, inUse map[netip.Addr]bool) *Pool {
+func (p *PoolFile) tick(ctx context.Context, now Now, inUse map[netip.Addr]bool) *Pool {
 	return p.run(ctx, now, "tick", true, func(tx *store.Tx, _ *Done) error {
 		return tx.Tick(now, func(a netip.Addr) bool { return inUse[a] })
 	})
 }
 
-func (p *poolFile) ripe(ctx context.Context, now Now) (ripe []netip.Addr, err error) {
+func (p *PoolFile) ripe(ctx context.Context, now Now) (ripe []netip.Addr, err error) {
 	err = p.store.View(ctx, func(tx *store.Tx) error { ripe = tx.Ripe(now); return nil })
 	p.judge(err)
 	return ripe, err
 }
 
-func (p *poolFile) release(ctx context.Context, now Now, r Release) *Pool {
+func (p *PoolFile) release(ctx context.Context, now Now, r Release) *Pool {
 	return p.run(ctx, now, "release", true, func(tx *store.Tx, _ *Done) error {
 		for _, a := range r.Attachments {
 			tx.Release(now, a, r.Cause)
@@ -189,14 +222,14 @@ func (p *poolFile) release(ctx context.Context, now Now, r Release) *Pool {
 	})
 }
 
-func (p *poolFile) hint(ctx context.Context, now Now, h Hint) *Pool {
+func (p *PoolFile) hint(ctx context.Context, now Now, h Hint) *Pool {
 	return p.run(ctx, now, "hint", true, func(tx *store.Tx, _ *Done) error {
 		tx.SetHint(h.MaxPods, h.Unschedulable)
 		return nil
 	})
 }
 
-func (p *poolFile) mute(ctx context.Context, now Now, since time.Time, bus string) *Pool {
+func (p *PoolFile) mute(ctx context.Context, now Now, since time.Time, bus string) *Pool {
 	return p.run(ctx, now, "mute", true, func(tx *store.Tx, _ *Done) error {
 		if since.IsZero() {
 			tx.SetMute(nil)
@@ -207,7 +240,7 @@ func (p *poolFile) mute(ctx context.Context, now Now, since time.Time, bus strin
 	})
 }
 
-func (p *poolFile) append(ctx context.Context, now Now, records []ipam.Record) *Pool {
+func (p *PoolFile) append(ctx context.Context, now Now, records []ipam.Record) *Pool {
 	return p.run(ctx, now, "append", true, func(tx *store.Tx, _ *Done) error {
 		for _, r := range records {
 			tx.Append(now, r)
@@ -216,7 +249,7 @@ func (p *poolFile) append(ctx context.Context, now Now, records []ipam.Record) *
 	})
 }
 
-func (p *poolFile) acknowledge(ctx context.Context, now Now, n uint64) *Pool {
+func (p *PoolFile) acknowledge(ctx context.Context, now Now, n uint64) *Pool {
 	return p.run(ctx, now, "acknowledge", true, func(tx *store.Tx, _ *Done) error {
 		tx.Acknowledge(n)
 		return nil
@@ -226,7 +259,7 @@ func (p *poolFile) acknowledge(ctx context.Context, now Now, n uint64) *Pool {
 // drainBatch is the most records of the outbox that are published in one go.
 const drainBatch = 128
 
-func (p *poolFile) outbox(ctx context.Context) (records []ipam.Record, err error) {
+func (p *PoolFile) outbox(ctx context.Context) (records []ipam.Record, err error) {
 	err = p.store.View(ctx, func(tx *store.Tx) error {
 		records, _ = tx.Outbox(0, drainBatch)
 		return nil
@@ -235,7 +268,7 @@ func (p *poolFile) outbox(ctx context.Context) (records []ipam.Record, err error
 	return records, err
 }
 
-func (p *poolFile) leases(ctx context.Context) (leases []store.Lease, err error) {
+func (p *PoolFile) leases(ctx context.Context) (leases []store.Lease, err error) {
 	err = p.store.View(ctx, func(tx *store.Tx) error {
 		leases = slices.Clone(tx.State().Leases)
 		return nil

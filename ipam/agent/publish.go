@@ -14,6 +14,7 @@ type publishState struct {
 	busy        bool           // one snapshot is on its way
 	sent        *ipam.Snapshot // last one handed to the bus and not known to have failed; nil = the stream may hold anything
 	notBefore   ipam.Instant
+	burst       burst // what has changed since
 	heartbeatAt ipam.Instant
 	failed      retry
 	acked       uint64 // newest seq of this inc that the stream is known to hold
@@ -38,11 +39,12 @@ func (c *Core) decidePublish() {
 		p.sent = nil
 		c.nextHeartbeat()
 	}
+	c.watchBurst()
 	if at := c.publishAt(); !p.up || p.busy || !c.wantsPublish() || c.now.Boot < at || c.pool.Snapshot.Inc == "" {
 		return
 	}
 	s := c.snapshot()
-	p.sent, p.busy = &s, true
+	p.sent, p.busy, p.burst = &s, true, burst{}
 	p.notBefore = after(c.now, c.options.PublishGap)
 	c.nextHeartbeat()
 	c.do(Effect{Publish: &s})
@@ -58,7 +60,49 @@ func (c *Core) publishAt() ipam.Instant {
 	if !p.up || p.busy || !c.wantsPublish() {
 		return p.heartbeatAt
 	}
-	return max(p.notBefore, p.failed.until, 1)
+	return max(p.notBefore, p.failed.until, c.burstOver(), 1)
+}
+
+// burst is changes that come together, such as the ADDs of many pods: one snapshot tells of all of them. Its first word
+// would be of one pod, and EC2 would be asked for one address first and for the others after that.
+type burst struct {
+	since ipam.Instant   // its first change; 0 = nothing has changed
+	quiet ipam.Instant   // when it is over if nothing more changes
+	last  *ipam.Snapshot // as it was seen last
+}
+
+// burstQuiet is how long nothing may change before a burst is over. It is what a single pod waits longer, beside the 0.5 s
+// and more of a call to EC2; pods that a runtime starts together come 5 ms apart on one processor. A burst of any length is
+// told of once each PublishGap.
+const burstQuiet = 20 * time.Millisecond
+
+func (c *Core) watchBurst() {
+	b := &c.publish.burst
+	if !c.wantsPublish() {
+		*b = burst{}
+		return
+	}
+	now := c.snapshot()
+	if b.since == 0 {
+		b.since = c.now.Boot
+	}
+	if b.last == nil || c.tellsMore(*b.last, now) {
+		b.last, b.quiet = &now, after(c.now, burstQuiet)
+	}
+}
+
+// burstOver is when what has changed is told. What the stream may not hold at all is told at once; and while a look at the
+// pool file is due there is more to come.
+func (c *Core) burstOver() ipam.Instant {
+	b := c.publish.burst
+	if c.publish.sent == nil || b.since == 0 {
+		return 0
+	}
+	most := b.since + ipam.Instant(c.options.PublishGap)
+	if c.looks.busy {
+		return most
+	}
+	return min(max(b.quiet, c.looks.at), most)
 }
 
 // publishDone takes the stream's answer. A failure makes everything worth saying again, at the next occasion and not
@@ -81,7 +125,10 @@ func (c *Core) publishDone(done Published) {
 // snapshot is what would be published now.
 func (c *Core) snapshot() ipam.Snapshot {
 	s := c.pool.Snapshot
-	s.Floor = c.floor.value(c.now)
+	s.Pools = slices.Clone(s.Pools)
+	for i := range s.Pools {
+		s.Pools[i].Floor = c.floors.value(c.now, s.Pools[i].Name)
+	}
 	return s
 }
 
@@ -90,17 +137,19 @@ func (c *Core) wantsPublish() bool {
 	if c.publish.sent == nil {
 		return true
 	}
-	last, now := *c.publish.sent, c.snapshot()
+	last := *c.publish.sent
+	return last.Seq < max(c.pool.Unproven, c.pool.Risen) || // protocol A4, steps 1 and 3
+		c.tellsMore(last, c.snapshot())
+}
+
+// tellsMore is true when a reconciler would want to know (protocol a4).
+func (c *Core) tellsMore(last, now ipam.Snapshot) bool {
 	switch {
-	case last.Inc != now.Inc, last.Seen != now.Seen, last.Gen != now.Gen, last.Waiting != now.Waiting,
+	case last.Inc != now.Inc, last.Seen != now.Seen, last.Gen != now.Gen,
 		last.MaxPods != now.MaxPods, last.Unschedulable != now.Unschedulable, last.Type != now.Type:
 		return true
-	case c.band(free(last)) != c.band(free(now)):
+	case c.poolsDiffer(last, now):
 		return true
-	case (last.Floor > c.pool.Policy.High) != (now.Floor > c.pool.Policy.High):
-		return true // only now can something be given back
-	case last.Seq < max(c.pool.Unproven, c.pool.Risen):
-		return true // protocol A4, steps 1 and 3
 	}
 	return enisDiffer(last.ENIs, now.ENIs)
 }
@@ -109,33 +158,27 @@ func (c *Core) wantsPublish() bool {
 func enisDiffer(last, now []ipam.ENISummary) bool {
 	return !slices.EqualFunc(last, now, func(a, b ipam.ENISummary) bool {
 		emptied := a.Leased+a.Cooling+a.Lost > 0 && b.Leased+b.Cooling+b.Lost == 0
-		return a.Attachment == b.Attachment && a.Link == b.Link && !emptied && slices.Equal(a.Fenced, b.Fenced)
+		emptied = emptied || a.IPv6.Leased+a.IPv6.Cooling+a.IPv6.Lost > 0 && b.IPv6.Leased+b.IPv6.Cooling+b.IPv6.Lost == 0
+		fenced := func(p, q ipam.PrefixSummary) bool { return p.Fenced == q.Fenced && (!p.Fenced || p.Prefix == q.Prefix) }
+		return a.Attachment == b.Attachment && a.Link == b.Link && !emptied && slices.Equal(a.Fenced, b.Fenced) &&
+			slices.EqualFunc(a.Prefixes, b.Prefixes, fenced)
 	})
 }
 
-// band says on which side of low and high a number of free addresses stands.
-func (c *Core) band(free int) int {
-	switch {
-	case free < c.pool.Policy.Low:
-		return -1
-	case free > c.pool.Policy.High:
-		return 1
+// drainAt is when the outbox is published, 0 = not now: after what a burst is about, since pods wait for that and nobody for
+// records; and once for all of its records.
+func (c *Core) drainAt() ipam.Instant {
+	p := &c.publish
+	if !p.up || p.draining || c.pool.Outbox == 0 {
+		return 0
 	}
-	return 0
-}
-
-func free(s ipam.Snapshot) int {
-	n := 0
-	for _, e := range s.ENIs {
-		n += e.Free
-	}
-	return n
+	return max(c.burstOver(), p.drain.until, 1)
 }
 
 // decideDrain publishes the outbox; records leave it only when they are out.
 func (c *Core) decideDrain() {
 	p := &c.publish
-	if !p.up || p.draining || c.pool.Outbox == 0 || p.drain.holds(c.now) {
+	if at := c.drainAt(); at == 0 || c.now.Boot < at {
 		return
 	}
 	p.draining = true

@@ -42,8 +42,7 @@ func (c *Config) openPool(ctx context.Context, note noter) (*store.Store, Ledger
 		return nil, ledger, fmt.Errorf("cannot rebuild the pool file: %w", err)
 	}
 	sameBoot := !known || ledger.Boot == c.Boot
-	past := store.Past{Seen: ledger.Seen, Gen: ledger.Gen, Fenced: lives(ledger.Fenced), Held: lives(ledger.Held),
-		Unknown: !known || ledger.HoldAll, Leases: rebuild(view, cache, sameBoot, exists)}
+	past := PastOf(ledger, known, rebuild(view, cache, sameBoot, exists))
 	id := store.Identity{Instance: c.Instance, Boot: c.Boot, Inc: c.NewInc(), Type: c.Type, MaxPods: c.MaxPods}
 	st, err = store.Create(ctx, c.PoolFile, c.storeOptions(), c.Clock(), id, past)
 	if err != nil {
@@ -56,6 +55,13 @@ func (c *Config) openPool(ctx context.Context, note noter) (*store.Store, Ledger
 	note(level, "made pool file %s, inc %s: %d leases rebuilt from the kernel, %d addresses fenced and %d held from the ledger",
 		c.PoolFile, id.Inc, len(past.Leases), len(past.Fenced), len(past.Held))
 	return st, ledger, nil
+}
+
+// PastOf is what a new pool file begins with (protocol A6): the ledger, where there is one of this instance, and the
+// leases of pods that live.
+func PastOf(ledger Ledger, known bool, leases []store.Lease) store.Past {
+	return store.Past{Seen: ledger.Seen, Gen: ledger.Gen, Fenced: lives(ledger.Fenced), Held: lives(ledger.Held),
+		Unknown: !known || ledger.HoldAll, Leases: leases}
 }
 
 // openExisting returns nil and no error when there is no file any more that could be used.

@@ -21,7 +21,7 @@ type Shell struct {
 	inbox   *inbox
 	alive   *Alive
 	core    *Core
-	file    *poolFile
+	file    *PoolFile
 	jobs    chan job // for the goroutine that talks to the bus
 	touched ipam.Instant
 }
@@ -95,14 +95,14 @@ func (s *Shell) session(ctx context.Context) error {
 		return err
 	}
 	s.inbox, s.jobs = newInbox(), make(chan job, 8)
-	s.file = &poolFile{store: st}
+	s.file = NewPoolFile(st)
 	s.core = New(s.config.Options, s.config.Random)
 	ended := s.listen(ctx)
 	defer func() { end(); ended() }()
 	if err := s.watch(ctx); err != nil {
 		return err
 	}
-	first := s.file.look(ctx, s.config.Clock(), "start")
+	first := s.file.Start(ctx, s.config.Clock())
 	if first.Err != "" {
 		return errors.New(first.Err)
 	}
@@ -119,9 +119,9 @@ func (s *Shell) session(ctx context.Context) error {
 
 // watch sets the watches that must stand before the first look.
 func (s *Shell) watch(ctx context.Context) error {
-	base := filepath.Base(s.config.PoolFile)
+	isNews := poolNews(s.config.PoolFile)
 	err := s.config.WatchFolder(ctx, filepath.Dir(s.config.PoolFile), func(name string) {
-		if name == base || name == base+".bell" || name == "" {
+		if isNews(name) {
 			s.inbox.put(Input{Bell: true})
 		}
 	})

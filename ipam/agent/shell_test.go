@@ -29,6 +29,8 @@ type wire struct {
 	at     []time.Time
 	events []ipam.Record
 	reader func(ipam.Supply)
+
+	changed chan struct{}
 }
 
 var _ Bus = (*wire)(nil)
@@ -43,6 +45,17 @@ func (w *wire) Reconnects() uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.times
+}
+
+func (w *wire) Changed() <-chan struct{} { return w.changed }
+
+// turn changes the connection, and tells.
+func (w *wire) turn(f func()) {
+	w.set(f)
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
 }
 
 func (w *wire) set(f func()) {
@@ -111,7 +124,7 @@ func newBubble(t *testing.T) *bubble {
 	t.Helper()
 	began := time.Now()
 	dir := t.TempDir()
-	b := &bubble{t: t, bus: &wire{up: true, delay: 3 * time.Millisecond}, kernel: &fakeKernel{prepared: map[int]bool{}}}
+	b := &bubble{t: t, bus: &wire{up: true, delay: 3 * time.Millisecond, changed: make(chan struct{}, 1)}, kernel: &fakeKernel{prepared: map[int]bool{}}}
 	b.kernel.links = []Link{{Name: "eth0", Index: 2, MAC: eni(0, 0).MAC, Up: true}}
 	b.config = Config{Instance: testInstance, Type: "m5.large", MaxPods: 29, Boot: "boot-1",
 		PoolFile: filepath.Join(dir, "run", "pool.db"), LedgerFile: filepath.Join(dir, "ledger"), CacheDir: dir,
@@ -171,7 +184,7 @@ func TestShellLivesAnHour(t *testing.T) {
 		b.config.Record = recordFunc(func([]byte) { turns++ })
 		b.run()
 		s, _, before := b.bus.last()
-		if got := free(s); got != 5 {
+		if got := free4(s); got != 5 {
 			t.Fatalf("%d free after a supply of 5", got)
 		}
 		time.Sleep(time.Hour)
@@ -211,8 +224,8 @@ func TestShellHearsTheBell(t *testing.T) {
 		time.Sleep(time.Second)
 		synctest.Wait()
 		s, at, _ := b.bus.last()
-		if s.Waiting != 1 || at.Sub(began) > 300*time.Millisecond {
-			t.Errorf("%d waiting, said after %s", s.Waiting, at.Sub(began))
+		if s.Pools[0].Waiting != 1 || at.Sub(began) > 300*time.Millisecond {
+			t.Errorf("%d waiting, said after %s", s.Pools[0].Waiting, at.Sub(began))
 		}
 		b.end()
 		if verbs := (&fakeBus{events: b.bus.events}).verbs(); verbs[ipam.PodWaiting] != 1 {
@@ -225,10 +238,10 @@ func TestShellFollowsTheBus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBubble(t)
 		b.send(eni(0, 5))
-		b.bus.set(func() { b.bus.up = false })
+		b.bus.turn(func() { b.bus.up = false })
 		_, _, before := b.bus.last()
 		time.Sleep(30 * time.Minute)
-		b.bus.set(func() { b.bus.up = true })
+		b.bus.turn(func() { b.bus.up = true })
 		back := time.Now()
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -236,7 +249,7 @@ func TestShellFollowsTheBus(t *testing.T) {
 		if after != before+1 || at.Sub(back) > 500*time.Millisecond {
 			t.Errorf("%d snapshots after the bus came back, the last %s later", after-before, at.Sub(back))
 		}
-		b.bus.set(func() { b.bus.times++ }) // gone and back between two looks: a hub that started anew knows nothing
+		b.bus.turn(func() { b.bus.times++ }) // gone and back between two looks: a hub that started anew knows nothing
 		back, before = time.Now(), after
 		time.Sleep(time.Second)
 		synctest.Wait()
@@ -279,7 +292,7 @@ func TestShellFarewell(t *testing.T) {
 		})) // nobody rings
 		b.end()
 		s, _, _ := b.bus.last()
-		if got := free(s); got != 4 {
+		if got := free4(s); got != 4 {
 			t.Errorf("the last snapshot says %d free, want 4", got)
 		}
 		if verbs := (&fakeBus{events: b.bus.events}).verbs(); verbs[ipam.PodAdded] != 1 {

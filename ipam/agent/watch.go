@@ -58,8 +58,12 @@ func listen(protocol int, groups ...int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), "netlink"), nil
 }
 
+// readBuffer is more than the kernel puts into one message to a group, bytes: it makes them of NLMSG_GOODSIZE, at most 8 KiB
+// (linux/netlink.h). One that were longer would come cut off, and is a reason to look at everything then.
+const readBuffer = 64 << 10
+
 func receive(socket *os.File, judge func(syscall.NetlinkMessage) (Wake, bool), f func(Wake)) {
-	buffer := make([]byte, 1<<20)
+	buffer := make([]byte, readBuffer)
 	for {
 		n, err := socket.Read(buffer)
 		switch {

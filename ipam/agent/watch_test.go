@@ -57,6 +57,9 @@ func TestWatchKernel(t *testing.T) {
 	need.Tool(t, "ip", "iproute2")
 	need.Tool(t, "nft", "nftables")
 	t.Setenv("TMPDIR", t.TempDir())
+	// Nothing may come late: no address that turns valid after a second or two, no link that turns running.
+	s.run("for of in all default; do [ ! -d /proc/sys/net/ipv6 ] || echo 1 >/proc/sys/net/ipv6/conf/$of/disable_ipv6; done")
+	const running = "until ip -o link show v0 | grep -q 'state UP'; do :; done; until ip -o link show v1 | grep -q 'state UP'; do :; done; "
 	for _, tc := range []struct {
 		name, before, do string
 		links            bool
@@ -67,7 +70,7 @@ func TestWatchKernel(t *testing.T) {
 		{name: "an address goes", before: "ip address add 10.0.0.9/32 dev v0", do: "ip address del 10.0.0.9/32 dev v0", links: true, who: "ip"},
 		{name: "rules are flushed", before: "ip rule add pref 500 lookup 1000", do: "ip rule flush"}, // by a second socket: no name
 		{name: "a rule goes", before: "ip rule add pref 500 lookup 1000", do: "ip rule del pref 500", who: "ip"},
-		{name: "a route of ours goes", before: "ip link set v0 up; ip link set v1 up; ip route add 10.0.0.10/32 dev v0 table 1000 proto 233",
+		{name: "a route of ours goes", before: "ip link set v0 up; ip link set v1 up; " + running + "ip route add 10.0.0.10/32 dev v0 table 1000 proto 233",
 			do: "ip route del 10.0.0.10/32 table 1000", who: "ip"},
 		{name: "a stranger's route goes", before: "ip route add 10.9.0.0/24 dev v0", do: "ip route del 10.9.0.0/24", silent: true},
 		{name: "a stranger's route comes into our table", do: "ip route add default dev v0 table 1001 proto static", who: "ip"},
@@ -94,7 +97,7 @@ func TestWatchKernel(t *testing.T) {
 				// A change that must be heard marks the end of those that must not.
 				s.run("ip rule add pref 777 lookup 100; ip rule del pref 777")
 			}
-			timeout := time.After(5 * time.Second)
+			timeout := time.After(patience)
 			for {
 				select {
 				case w := <-heard:
@@ -135,7 +138,7 @@ func TestWatchKernelSurvivesLoss(t *testing.T) {
 	// One flush of thousands leaves some behind: errors of the batches after it are expected.
 	s.run("for i in $(seq 1 8); do seq -f 'rule add pref %.0f lookup 100' 1000 1999 | ip -force -batch - 2>&1 || true; ip rule flush; done")
 	close(first)
-	timeout := time.After(10 * time.Second)
+	timeout := time.After(patience)
 	for {
 		select {
 		case w := <-heard:

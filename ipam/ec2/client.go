@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
+	"maps"
+	"net/url"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/ec2"
-	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/enichain/enichain/ipam"
@@ -20,10 +21,11 @@ import (
 
 // Options is what a Client is made of.
 type Options struct {
-	Region string                                                         // "" = by the SDK's own settings
-	Share  float64                                                        // of each published rate that we allow ourselves, 0.1..1; 0 = 0.8
-	Rates  map[reconcile.Action]Rate                                      // instead of the published ones, by EC2's name of the action
-	Seen   func(action reconcile.Action, code string, took time.Duration) // told of every page of every list; may be nil
+	Region   string                                                         // "" = by the SDK's own settings
+	Endpoint string                                                         // of EC2, https://… or http://…; "" = the Region's
+	Share    float64                                                        // of each published rate that we allow ourselves, 0.1..1; 0 = 0.8
+	Rates    map[reconcile.Action]Rate                                      // instead of the published ones, by EC2's name of the action
+	Seen     func(action reconcile.Action, code string, took time.Duration) // told of every page of every list; may be nil
 }
 
 // Validate reports all faults at once.
@@ -32,8 +34,12 @@ func (o Options) Validate() error {
 	if o.Share != 0 && (o.Share < 0.1 || o.Share > 1) {
 		faults = append(faults, fmt.Errorf("ec2.share: is %g; set 0.1..1", o.Share))
 	}
+	if at, err := url.Parse(o.Endpoint); o.Endpoint != "" && (err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http") {
+		faults = append(faults, fmt.Errorf("ec2.endpoint: is %q; set a URL such as https://ec2.eu-central-1.amazonaws.com", o.Endpoint))
+	}
 	known := Published()
-	for action, r := range o.Rates {
+	for _, action := range slices.Sorted(maps.Keys(o.Rates)) {
+		r := o.Rates[action]
 		if _, ok := known[action]; !ok {
 			faults = append(faults, fmt.Errorf("ec2.rates.%s: is no action of ours; known are %v", action, names(known)))
 		}
@@ -78,22 +84,43 @@ func New(cfg aws.Config, o Options) (*Client, error) {
 	if err := o.Validate(); err != nil {
 		return nil, err
 	}
-	rates := Published()
-	share := o.Share
-	if share == 0 {
-		share = 0.8
-	}
-	for action, r := range o.Rates {
-		rates[action] = r
+	at := func(to *ec2.Options) {
+		if o.Endpoint != "" {
+			to.BaseEndpoint = aws.String(o.Endpoint)
+		}
 	}
 	c := &Client{
-		api: ec2.NewFromConfig(cfg), pacer: newPacer(rates, share), seen: o.Seen,
+		api: ec2.NewFromConfig(cfg, at), pacer: newPacer(o.Allowed()), seen: o.Seen,
 		limits: map[string]ipam.Limits{},
 	}
 	if c.seen == nil {
 		c.seen = func(reconcile.Action, string, time.Duration) {}
 	}
 	return c, nil
+}
+
+// Allowed is what each action's bucket allows: our share of what is published, or of what was given instead.
+func (o Options) Allowed() map[reconcile.Action]Rate {
+	share := o.Share
+	if share == 0 {
+		share = 0.8
+	}
+	rates := Published()
+	maps.Copy(rates, o.Rates)
+	for action, r := range rates {
+		rates[action] = Rate{Burst: max(r.Burst*share, 1), PerSecond: r.PerSecond * share}
+	}
+	return rates
+}
+
+// Retune changes Share and Rates while calls wait for their turns; the rest of o counts for nothing. An action that EC2
+// has slowed down stays as much below its rate as it was.
+func (c *Client) Retune(o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	c.pacer.retune(o.Allowed())
+	return nil
 }
 
 // Levels are the states of the buckets, by action.
@@ -120,12 +147,16 @@ func (c *Client) Do(ctx context.Context, call reconcile.Call) reconcile.Answer {
 		})
 	}
 	a := reconcile.Answer{ID: call.ID, Class: reconcile.Done}
+	if text := impossible(call); text != "" {
+		a.Class, a.Code, a.Text = reconcile.Other, "InvalidParameterCombination", text
+		return a
+	}
 	err := c.attempt(ctx, call, &a, once)
 	if err == nil {
 		c.pacer.taken(call.Action)
 		return a
 	}
-	a.Class, a.Code, a.Text = classify(err, sent)
+	a.Class, a.Code, a.Text = classify(call.Action, err, sent)
 	switch a.Class {
 	case reconcile.Throttled:
 		c.pacer.throttled(call.Action, a.Code)
@@ -134,85 +165,4 @@ func (c *Client) Do(ctx context.Context, call reconcile.Call) reconcile.Answer {
 		c.pacer.taken(call.Action)
 	}
 	return a
-}
-
-func (c *Client) attempt(ctx context.Context, call reconcile.Call, a *reconcile.Answer, once func(*ec2.Options)) error {
-	eni := aws.String(string(call.ENI))
-	switch call.Action {
-	case reconcile.Create:
-		out, err := c.api.CreateNetworkInterface(ctx, createInput(call), once)
-		if err != nil {
-			return err
-		}
-		if out.NetworkInterface == nil {
-			return errors.New("CreateNetworkInterface answered without an interface")
-		}
-		row, err := eniOf(*out.NetworkInterface)
-		a.ENI = &row
-		return err
-	case reconcile.Attach:
-		out, err := c.api.AttachNetworkInterface(ctx, &ec2.AttachNetworkInterfaceInput{
-			InstanceId: aws.String(string(call.Instance)), NetworkInterfaceId: eni, DeviceIndex: aws.Int32(int32(call.Device)),
-		}, once)
-		if err != nil {
-			return err
-		}
-		a.Attachment = ipam.AttachmentID(aws.ToString(out.AttachmentId))
-		return nil
-	case reconcile.Assign:
-		out, err := c.api.AssignPrivateIpAddresses(ctx, &ec2.AssignPrivateIpAddressesInput{
-			NetworkInterfaceId: eni, SecondaryPrivateIpAddressCount: aws.Int32(int32(call.Count)),
-		}, once)
-		if err != nil {
-			return err
-		}
-		a.Addresses, err = assignedOf(out.AssignedPrivateIpAddresses)
-		return err
-	case reconcile.Unassign:
-		_, err := c.api.UnassignPrivateIpAddresses(ctx, &ec2.UnassignPrivateIpAddressesInput{
-			NetworkInterfaceId: eni, PrivateIpAddresses: texts(call.Addresses),
-		}, once)
-		return err
-	case reconcile.Detach:
-		_, err := c.api.DetachNetworkInterface(ctx, &ec2.DetachNetworkInterfaceInput{
-			AttachmentId: aws.String(string(call.Attachment)),
-		}, once)
-		return err
-	case reconcile.Delete:
-		_, err := c.api.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: eni}, once)
-		return err
-	case reconcile.Bind:
-		_, err := c.api.ModifyNetworkInterfaceAttribute(ctx, &ec2.ModifyNetworkInterfaceAttributeInput{
-			NetworkInterfaceId: eni,
-			Attachment: &types.NetworkInterfaceAttachmentChanges{
-				AttachmentId: aws.String(string(call.Attachment)), DeleteOnTermination: aws.Bool(true),
-			},
-		}, once)
-		return err
-	}
-	return fmt.Errorf("no such action: %q", call.Action)
-}
-
-func createInput(call reconcile.Call) *ec2.CreateNetworkInterfaceInput {
-	in := &ec2.CreateNetworkInterfaceInput{
-		SubnetId:    aws.String(string(call.Subnet)),
-		ClientToken: aws.String(call.Token),
-		Description: aws.String(call.About),
-		Groups:      call.Groups,
-		TagSpecifications: []types.TagSpecification{{
-			ResourceType: types.ResourceTypeNetworkInterface, Tags: tagsOf(call.Tags),
-		}},
-	}
-	if call.Count > 0 {
-		in.SecondaryPrivateIpAddressCount = aws.Int32(int32(call.Count))
-	}
-	return in
-}
-
-func texts(addresses []netip.Addr) []string {
-	all := make([]string, len(addresses))
-	for i, a := range addresses {
-		all[i] = a.String()
-	}
-	return all
 }

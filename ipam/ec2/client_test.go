@@ -117,7 +117,7 @@ func (l *lab) count(action string) int {
 
 func (l *lab) do(t *testing.T, call reconcile.Call, want reconcile.Class) reconcile.Answer {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	a := l.Do(ctx, call)
 	if a.Class != want {
@@ -160,7 +160,7 @@ func TestLife(t *testing.T) {
 	want := reconcile.ENI{
 		ID: eni, Subnet: ipam.SubnetID(l.subnet.ID), MAC: made.ENI.MAC, Instance: node, Attachment: attached.Attachment, Device: 1,
 		Bound: true, Primary: made.ENI.Primary, Addresses: append(made.ENI.Addresses[1:], grown.Addresses...), Groups: made.ENI.Groups,
-		Tags: create(l, 0).Tags,
+		Tags: create(l, 0).Tags, Kind: "interface", About: "enichain test",
 	}
 	if len(listed.ENIs) != 2 {
 		t.Fatalf("%d interfaces listed, want the primary one and ours: %+v", len(listed.ENIs), listed.ENIs)

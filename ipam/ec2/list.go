@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net/netip"
 	"slices"
 	"time"
 
@@ -65,7 +64,7 @@ func (c *Client) List(ctx context.Context, ask reconcile.List) (reconcile.Listed
 		return l, err
 	}
 	if ask.Network {
-		if err := c.networks(ctx, &l, ask.VPCs); err != nil {
+		if err := c.networks(ctx, &l, ask); err != nil {
 			return l, err
 		}
 	}
@@ -85,36 +84,61 @@ func filter(name string, values ...string) types.Filter {
 	return types.Filter{Name: aws.String(name), Values: values}
 }
 
-// page takes a turn, makes one call of a list, with the SDK's retries, and tells of it.
-func page[T any](ctx context.Context, c *Client, action reconcile.Action, call func() (T, error)) (T, error) {
-	var none T
-	if err := c.pacer.wait(ctx, action, reconcile.ForWarm); err != nil {
-		return none, err
-	}
-	started := time.Now()
-	out, err := call()
-	if err != nil {
-		class, code, _ := classify(err, true)
-		if class == reconcile.Throttled {
-			c.pacer.throttled(action, code)
+// listError is the error of a list that EC2 refused.
+type listError struct {
+	Action reconcile.Action
+	Class  reconcile.Class
+	Code   string // EC2's
+	Text   string // for people
+	err    error
+}
+
+func (e *listError) Error() string {
+	return fmt.Sprintf("cannot call %s: %s (%s)", e.Action, e.Text, e.Code)
+}
+
+// Unwrap is the SDK's error.
+func (e *listError) Unwrap() error { return e.err }
+
+// ErrorCode is Code.
+func (e *listError) ErrorCode() string { return e.Code }
+
+// pager is a paginator of the SDK's.
+type pager[T any] interface {
+	HasMorePages() bool
+	NextPage(context.Context, ...func(*ec2.Options)) (T, error)
+}
+
+// eachPage hands over every page of a list. It takes a turn for each call, which has the SDK's retries, and tells of it.
+func eachPage[T any](ctx context.Context, c *Client, action reconcile.Action, pages pager[T], each func(T) error) error {
+	for pages.HasMorePages() {
+		if err := c.pacer.wait(ctx, action, reconcile.ForWarm); err != nil {
+			return err
 		}
-		c.seen(action, code, time.Since(started))
-		return none, fmt.Errorf("cannot call %s: %w", action, err)
+		started := time.Now()
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			class, code, text := classify(action, err, true)
+			if class == reconcile.Throttled {
+				c.pacer.throttled(action, code)
+			}
+			c.seen(action, code, time.Since(started))
+			return &listError{Action: action, Class: class, Code: code, Text: text, err: err}
+		}
+		c.pacer.taken(action)
+		c.seen(action, "ok", time.Since(started))
+		if err := each(page); err != nil {
+			return err
+		}
 	}
-	c.pacer.taken(action)
-	c.seen(action, "ok", time.Since(started))
-	return out, nil
+	return nil
 }
 
 func (c *Client) enis(ctx context.Context, into map[ipam.ENIID]reconcile.ENI, filters ...types.Filter) error {
 	pages := ec2.NewDescribeNetworkInterfacesPaginator(c.api, &ec2.DescribeNetworkInterfacesInput{
 		Filters: filters, MaxResults: aws.Int32(pageSize),
 	})
-	for pages.HasMorePages() {
-		out, err := page(ctx, c, describeENIs, func() (*ec2.DescribeNetworkInterfacesOutput, error) { return pages.NextPage(ctx) })
-		if err != nil {
-			return err
-		}
+	return eachPage(ctx, c, describeENIs, pages, func(out *ec2.DescribeNetworkInterfacesOutput) error {
 		for _, n := range out.NetworkInterfaces {
 			e, err := eniOf(n)
 			if err != nil {
@@ -122,26 +146,22 @@ func (c *Client) enis(ctx context.Context, into map[ipam.ENIID]reconcile.ENI, fi
 			}
 			into[e.ID] = e
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 func (c *Client) instances(ctx context.Context, l *reconcile.Listed, ids []string) error {
 	pages := ec2.NewDescribeInstancesPaginator(c.api, &ec2.DescribeInstancesInput{
 		Filters: []types.Filter{filter("instance-id", ids...)}, MaxResults: aws.Int32(pageSize),
 	})
-	for pages.HasMorePages() {
-		out, err := page(ctx, c, describeInstances, func() (*ec2.DescribeInstancesOutput, error) { return pages.NextPage(ctx) })
-		if err != nil {
-			return err
-		}
+	return eachPage(ctx, c, describeInstances, pages, func(out *ec2.DescribeInstancesOutput) error {
 		for _, r := range out.Reservations {
 			for _, i := range r.Instances {
 				l.Instances = append(l.Instances, instanceOf(i))
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // types fills in the limits of the listed instances' types. They never change, so each type is asked for once.
@@ -161,62 +181,18 @@ func (c *Client) types(ctx context.Context, l *reconcile.Listed) error {
 		pages := ec2.NewDescribeInstanceTypesPaginator(c.api, &ec2.DescribeInstanceTypesInput{
 			Filters: []types.Filter{filter("instance-type", part...)}, MaxResults: aws.Int32(typePageSize),
 		})
-		for pages.HasMorePages() {
-			out, err := page(ctx, c, describeTypes, func() (*ec2.DescribeInstanceTypesOutput, error) { return pages.NextPage(ctx) })
-			if err != nil {
-				return err
-			}
+		err := eachPage(ctx, c, describeTypes, pages, func(out *ec2.DescribeInstanceTypesOutput) error {
 			c.mu.Lock()
+			defer c.mu.Unlock()
 			for _, t := range out.InstanceTypes {
 				c.limits[string(t.InstanceType)] = limitsOf(t)
 				l.Limits[string(t.InstanceType)] = limitsOf(t)
 			}
-			c.mu.Unlock()
+			return nil
+		})
+		if err != nil {
+			return err
 		}
 	}
-	return nil
-}
-
-// networks lists the VPCs of the listed instances and those named, and their subnets.
-func (c *Client) networks(ctx context.Context, l *reconcile.Listed, ids []string) error {
-	ids = slices.Clone(ids)
-	for _, i := range l.Instances {
-		if i.VPC != "" {
-			ids = append(ids, i.VPC)
-		}
-	}
-	slices.Sort(ids)
-	ids = slices.Compact(ids)
-	l.VPCs = map[string][]netip.Prefix{}
-	for part := range slices.Chunk(ids, filterSize) {
-		inside := []types.Filter{filter("vpc-id", part...)}
-		vpcs := ec2.NewDescribeVpcsPaginator(c.api, &ec2.DescribeVpcsInput{Filters: inside, MaxResults: aws.Int32(pageSize)})
-		for vpcs.HasMorePages() {
-			out, err := page(ctx, c, describeVPCs, func() (*ec2.DescribeVpcsOutput, error) { return vpcs.NextPage(ctx) })
-			if err != nil {
-				return err
-			}
-			for _, v := range out.Vpcs {
-				if l.VPCs[aws.ToString(v.VpcId)], err = networksOf(v); err != nil {
-					return err
-				}
-			}
-		}
-		subnets := ec2.NewDescribeSubnetsPaginator(c.api, &ec2.DescribeSubnetsInput{Filters: inside, MaxResults: aws.Int32(pageSize)})
-		for subnets.HasMorePages() {
-			out, err := page(ctx, c, describeSubnets, func() (*ec2.DescribeSubnetsOutput, error) { return subnets.NextPage(ctx) })
-			if err != nil {
-				return err
-			}
-			for _, s := range out.Subnets {
-				row, err := subnetOf(s)
-				if err != nil {
-					return err
-				}
-				l.Subnets = append(l.Subnets, row)
-			}
-		}
-	}
-	slices.SortFunc(l.Subnets, func(a, b reconcile.Subnet) int { return cmp.Compare(a.ID, b.ID) })
 	return nil
 }

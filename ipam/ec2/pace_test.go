@@ -14,7 +14,7 @@ import (
 )
 
 func testPacer(burst, perSecond float64) *pacer {
-	return newPacer(map[reconcile.Action]Rate{reconcile.Attach: {burst, perSecond}}, 1)
+	return newPacer(map[reconcile.Action]Rate{reconcile.Attach: {burst, perSecond}})
 }
 
 // TestPaceRate: a bucket gives what it holds at once, then its rate, and warm fill leaves 30 % to pods that wait.

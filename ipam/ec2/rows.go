@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"unique"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ec2/types"
@@ -17,8 +18,8 @@ import (
 // eniOf keeps of EC2's description what the reconciler needs.
 func eniOf(n types.NetworkInterface) (reconcile.ENI, error) {
 	e := reconcile.ENI{
-		ID: ipam.ENIID(aws.ToString(n.NetworkInterfaceId)), Subnet: ipam.SubnetID(aws.ToString(n.SubnetId)),
-		MAC: strings.ToLower(aws.ToString(n.MacAddress)),
+		ID: ipam.ENIID(aws.ToString(n.NetworkInterfaceId)), Subnet: ipam.SubnetID(shared(n.SubnetId)),
+		MAC: strings.ToLower(aws.ToString(n.MacAddress)), Kind: shared((*string)(&n.InterfaceType)), About: shared(n.Description),
 	}
 	var fault error
 	parse := func(text *string) netip.Addr {
@@ -28,6 +29,9 @@ func eniOf(n types.NetworkInterface) (reconcile.ENI, error) {
 		}
 		return a
 	}
+	if more := len(n.PrivateIpAddresses) - 1; more > 0 {
+		e.Addresses = make([]netip.Addr, 0, more)
+	}
 	for _, a := range n.PrivateIpAddresses {
 		if aws.ToBool(a.Primary) {
 			e.Primary = parse(a.PrivateIpAddress)
@@ -35,12 +39,18 @@ func eniOf(n types.NetworkInterface) (reconcile.ENI, error) {
 			e.Addresses = append(e.Addresses, parse(a.PrivateIpAddress))
 		}
 	}
-	for _, p := range n.Ipv4Prefixes {
-		prefix, err := netip.ParsePrefix(aws.ToString(p.Ipv4Prefix))
-		if err != nil {
-			return e, fmt.Errorf("cannot read network interface %s: %w", e.ID, err)
+	delegated := func(text *string) {
+		p, err := netip.ParsePrefix(aws.ToString(text))
+		if err != nil && fault == nil {
+			fault = fmt.Errorf("cannot read network interface %s: prefix %q: %w", e.ID, aws.ToString(text), err)
 		}
-		e.Prefixes = append(e.Prefixes, prefix)
+		e.Prefixes = append(e.Prefixes, p)
+	}
+	for _, p := range n.Ipv4Prefixes {
+		delegated(p.Ipv4Prefix)
+	}
+	for _, p := range n.Ipv6Prefixes {
+		delegated(p.Ipv6Prefix)
 	}
 	for _, a := range n.Ipv6Addresses {
 		if aws.ToBool(a.IsPrimaryIpv6) || !e.Primary6.IsValid() {
@@ -53,22 +63,34 @@ func eniOf(n types.NetworkInterface) (reconcile.ENI, error) {
 		e.Bound, e.Detaching = aws.ToBool(a.DeleteOnTermination), a.Status == types.AttachmentStatusDetaching
 	}
 	for _, g := range n.Groups {
-		e.Groups = append(e.Groups, aws.ToString(g.GroupId))
+		e.Groups = append(e.Groups, shared(g.GroupId))
 	}
-	e.Tags = tagMap(n.TagSet)
+	e.Tags = ourTags(n.TagSet)
 	return e, fault
 }
 
+// shared keeps one copy of a text that many rows have: a fleet has 15,000 interfaces, and a few subnets and groups.
+func shared(text *string) string { return unique.Make(aws.ToString(text)).Value() }
+
+// ourTags are those that mean something to us; interfaces have up to 50, and nobody asks for the rest.
+func ourTags(tags []types.Tag) map[string]string {
+	return tagMap(slices.DeleteFunc(slices.Clone(tags), func(t types.Tag) bool {
+		return !strings.HasPrefix(aws.ToString(t.Key), ourPrefix) && aws.ToString(t.Key) != reconcile.TagNoManage
+	}))
+}
+
+const ourPrefix = "enichain.io/"
+
 func instanceOf(i types.Instance) reconcile.Instance {
 	r := reconcile.Instance{
-		ID: ipam.InstanceID(aws.ToString(i.InstanceId)), Type: string(i.InstanceType),
-		VPC: aws.ToString(i.VpcId), Subnet: ipam.SubnetID(aws.ToString(i.SubnetId)),
+		ID: ipam.InstanceID(aws.ToString(i.InstanceId)), Type: shared((*string)(&i.InstanceType)),
+		VPC: shared(i.VpcId), Subnet: ipam.SubnetID(shared(i.SubnetId)), Tags: tagMap(i.Tags),
 	}
 	if i.State != nil {
 		r.State = string(i.State.Name)
 	}
 	if i.Placement != nil {
-		r.Zone = aws.ToString(i.Placement.AvailabilityZone)
+		r.Zone = shared(i.Placement.AvailabilityZone)
 	}
 	return r
 }
@@ -79,8 +101,10 @@ func subnetOf(s types.Subnet) (reconcile.Subnet, error) {
 		Free: int(aws.ToInt32(s.AvailableIpAddressCount)), Tags: tagMap(s.Tags),
 	}
 	var err error
-	if r.CIDR, err = netip.ParsePrefix(aws.ToString(s.CidrBlock)); err != nil {
-		return r, fmt.Errorf("cannot read subnet %s: %w", r.ID, err)
+	if s.CidrBlock != nil { // a subnet of IPv6 alone has none
+		if r.CIDR, err = netip.ParsePrefix(*s.CidrBlock); err != nil {
+			return r, fmt.Errorf("cannot read subnet %s: %w", r.ID, err)
+		}
 	}
 	for _, a := range s.Ipv6CidrBlockAssociationSet {
 		if a.Ipv6CidrBlockState != nil && a.Ipv6CidrBlockState.State == types.SubnetCidrBlockStateCodeAssociated {
@@ -128,7 +152,7 @@ func networksOf(v types.Vpc) ([]netip.Prefix, error) {
 	return all, nil
 }
 
-// limitsOf are a type's limits on its default network card.
+// limitsOf are a type's limits: ENIs on its default network card, and each card's where there are several.
 func limitsOf(t types.InstanceTypeInfo) ipam.Limits {
 	l := ipam.Limits{Prefixes: t.Hypervisor == types.InstanceTypeHypervisorNitro || aws.ToBool(t.BareMetal)}
 	n := t.NetworkInfo
@@ -138,29 +162,35 @@ func limitsOf(t types.InstanceTypeInfo) ipam.Limits {
 	l.IPv4, l.IPv6 = int(aws.ToInt32(n.Ipv4AddressesPerInterface)), int(aws.ToInt32(n.Ipv6AddressesPerInterface))
 	l.ENIs = int(aws.ToInt32(n.MaximumNetworkInterfaces))
 	for _, card := range n.NetworkCards {
-		if aws.ToInt32(card.NetworkCardIndex) == aws.ToInt32(n.DefaultNetworkCardIndex) {
-			l.ENIs = int(aws.ToInt32(card.MaximumNetworkInterfaces))
+		index, most := int(aws.ToInt32(card.NetworkCardIndex)), int(aws.ToInt32(card.MaximumNetworkInterfaces))
+		if index == int(aws.ToInt32(n.DefaultNetworkCardIndex)) {
+			l.ENIs = most
 		}
+		if len(n.NetworkCards) < 2 || index < 0 || index >= mostCards {
+			continue
+		}
+		for len(l.Cards) <= index {
+			l.Cards = append(l.Cards, 0)
+		}
+		l.Cards[index] = most
 	}
 	return l
 }
 
-func assignedOf(assigned []types.AssignedPrivateIpAddress) ([]netip.Addr, error) {
-	all := make([]netip.Addr, 0, len(assigned))
-	for _, a := range assigned {
-		addr, err := netip.ParseAddr(aws.ToString(a.PrivateIpAddress))
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the assigned address: %w", err)
-		}
-		all = append(all, addr)
-	}
-	return all, nil
+// mostCards bounds what EC2 may say: the widest type has 32.
+const mostCards = 256
+
+func groupOf(g types.SecurityGroup) reconcile.Group {
+	return reconcile.Group{ID: aws.ToString(g.GroupId), VPC: aws.ToString(g.VpcId), Name: aws.ToString(g.GroupName), Tags: tagMap(g.Tags)}
 }
 
 func tagMap(tags []types.Tag) map[string]string {
-	m := map[string]string{}
+	if len(tags) == 0 {
+		return nil
+	}
+	m := make(map[string]string, len(tags))
 	for _, t := range tags {
-		m[aws.ToString(t.Key)] = aws.ToString(t.Value)
+		m[shared(t.Key)] = shared(t.Value)
 	}
 	return m
 }

@@ -27,13 +27,6 @@ type Identity struct {
 	Primary  netip.Addr
 }
 
-// Interface is one network interface as the metadata service shows it. It lags behind EC2 by seconds, and has been
-// seen stuck for good: its presence proves nothing, its absence is a reason to look.
-type Interface struct {
-	MAC string // lower case, colons
-	ENI ipam.ENIID
-}
-
 // Client reads the metadata service of this instance by IMDSv2 alone (no fallback to version 1). The endpoint is the
 // SDK's: 169.254.169.254, or what AWS_EC2_METADATA_SERVICE_ENDPOINT says.
 type Client struct {
@@ -96,28 +89,6 @@ func (c *Client) region(ctx context.Context, instance ipam.InstanceID) (string, 
 		return "", fmt.Errorf("cannot use the metadata service's %s: it has no region", path)
 	}
 	return document.Region, nil
-}
-
-// Interfaces lists the network interfaces that the metadata service shows, in its order. For alarms only.
-func (c *Client) Interfaces(ctx context.Context) ([]Interface, error) {
-	const folder = "network/interfaces/macs/"
-	listing, err := c.metadata(ctx, folder)
-	if err != nil {
-		return nil, err
-	}
-	var found []Interface
-	for _, line := range strings.Fields(listing) {
-		name := strings.TrimSuffix(line, "/") // both forms occur
-		if !mac.MatchString(strings.ToLower(name)) {
-			return nil, fmt.Errorf("cannot use the metadata service's %s: %q is not a MAC address", metadataPath(folder), clip(name))
-		}
-		eni, err := c.metadata(ctx, folder+name+"/interface-id")
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, Interface{MAC: strings.ToLower(name), ENI: ipam.ENIID(eni)})
-	}
-	return found, nil
 }
 
 func (c *Client) metadata(ctx context.Context, path string) (string, error) {

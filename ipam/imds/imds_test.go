@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
 // service answers like the metadata service: a token first, then items by path; an item that is not there is a 404.
@@ -46,6 +47,11 @@ func whole() map[string]string {
 		"/latest/meta-data/network/interfaces/macs/":                               "0a:1b:00:00:00:01/\n0a:1b:00:00:00:02",
 		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:01/interface-id": "eni-01",
 		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:02/interface-id": "eni-02",
+		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:01/local-ipv4s":  "10.0.1.10\n10.0.1.11",
+		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:01/ipv6s":        "2600:1f13::5",
+		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:02/local-ipv4s":  "10.0.1.20",
+		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:02/ipv4-prefix":  "10.0.1.32/28",
+		"/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:02/ipv6-prefix":  "2600:1f13:0:1::/80",
 	}
 }
 
@@ -98,8 +104,13 @@ func TestInterfaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []Interface{{MAC: "0a:1b:00:00:00:01", ENI: "eni-01"}, {MAC: "0a:1b:00:00:00:02", ENI: "eni-02"}}
-	if diff := cmp.Diff(want, got); diff != "" {
+	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
+	want := []Interface{
+		{MAC: "0a:1b:00:00:00:01", ENI: "eni-01", Addresses: []netip.Addr{addr("10.0.1.10"), addr("10.0.1.11"), addr("2600:1f13::5")}},
+		{MAC: "0a:1b:00:00:00:02", ENI: "eni-02", Addresses: []netip.Addr{addr("10.0.1.20")},
+			Prefixes: []netip.Prefix{prefix("10.0.1.32/28"), prefix("2600:1f13:0:1::/80")}},
+	}
+	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{}, netip.Prefix{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
@@ -109,6 +120,12 @@ func TestInterfacesRefuses(t *testing.T) {
 	items["/latest/meta-data/network/interfaces/macs/"] = "nonsense/"
 	service(t, items)
 	if _, err := New().Interfaces(t.Context()); err == nil || !strings.Contains(err.Error(), `macs/: "nonsense" is not a MAC`) {
+		t.Errorf("error %v", err)
+	}
+	items = whole()
+	items["/latest/meta-data/network/interfaces/macs/0a:1b:00:00:00:02/ipv4-prefix"] = "10.0.1.32"
+	service(t, items)
+	if _, err := New().Interfaces(t.Context()); err == nil || !strings.Contains(err.Error(), "0a:1b:00:00:00:02/ipv4-prefix") {
 		t.Errorf("error %v", err)
 	}
 }

@@ -1,10 +1,7 @@
 package reconcile
 
 import (
-	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/enichain/enichain/ipam"
@@ -28,55 +25,64 @@ func (c *Core) consider(now Now, n *node) {
 	c.isFirst(n) // judged by what EC2 shows before our first call, however late the first supply is
 	var wish *ipam.Action
 	limits, known := c.limits[n.row.Type]
-	if known {
-		v := c.view(now, n)
-		plan := ipam.Plan(v, c.cfg.Pool.Target, limits)
+	ending := n.row.State == "shutting-down" // it gives everything back by ending
+	if known && !ending && n.missing == never {
+		v := c.view(now, n, limits)
+		plan := ipam.Plan(v, limits)
 		for i, a := range plan {
 			if a.Kind == ipam.ActWish {
 				wish = &plan[i]
 			}
 		}
-		c.act(now, n, v, plan)
-		n.why = c.whyOf(now, n, v, limits)
-		c.hunger(n, v)
-		if len(plan) > 0 {
-			n.soon(now)
+		started := c.act(now, n, v, plan, limits)
+		c.explain(now, n, v, limits)
+		if n.inflight == nil && !started && len(plan) > 0 {
+			n.idle++
+			n.lookBy(now.At + backoff(n.idle, time.Second, 10*time.Second))
 		}
 	}
+	c.explainInstance(now, n, known)
 	c.supply(now, n, limits, wish)
 	c.doubt(now, n)
 }
 
 // act starts the first action of a plan that may be started: one call per node at a time (protocol r1).
-func (c *Core) act(now Now, n *node, v ipam.Node, plan []ipam.Action) {
-	if n.inflight != nil || now.At < n.retryAt {
-		return
+func (c *Core) act(now Now, n *node, v ipam.Node, plan []ipam.Action, l ipam.Limits) bool {
+	if n.inflight != nil {
+		return false
+	}
+	if now.At < n.retryAt {
+		n.lookBy(n.retryAt)
+		return false
 	}
 	for _, a := range plan {
-		call, ok := c.call(now, n, v, a)
-		if !ok {
-			continue
+		if call, ok := c.call(now, n, v, a, l); ok {
+			c.start(now, n, call)
+			return true
 		}
-		c.start(now, n, call)
-		return
 	}
+	if call, ok := c.own6(now, n, v); ok {
+		c.start(now, n, call)
+		return true
+	}
+	return false
 }
 
 func (c *Core) start(now Now, n *node, call Call) {
 	c.ids++
 	call.ID, call.Instance = c.ids, n.id
 	if c.cfg.DryRun {
-		delete(n.creations, call.Device)
+		delete(n.creations, call.place())
 		n.retryAt = now.At + c.cfg.Resync
 		c.effects = append(c.effects, Effect{Would: &call})
 		return
 	}
-	if m := c.marks[call.Subnet]; m != nil && (call.Action == Assign || call.Action == Create) {
+	if m := c.marks[call.Subnet]; m != nil && call.Count > 0 {
 		m.probe = n.id
 	}
+	c.probing(n, call)
 	if call.Action == Create {
-		s := call.Device
-		cr := n.creations[s]
+		cr := n.creations[call.place()]
 		cr.call, cr.deadline, cr.absent = call, never, never
 	}
 	n.inflight, n.started = &call, now.At
@@ -84,134 +90,209 @@ func (c *Core) start(now Now, n *node, call Call) {
 	c.effects = append(c.effects, Effect{Call: &call})
 }
 
+// place is where on its instance a call's interface goes.
+func (call Call) place() ipam.Slot { return ipam.Slot{Card: call.Card, Device: call.Device} }
+
+// bar keeps a node from repeating what was refused to it alone.
+type bar struct {
+	until time.Duration
+	fails int
+}
+
+// subject is what a refusal of a call bars: the action on its interface, or for its pool.
+func (call Call) subject() string {
+	if call.ENI != "" {
+		return string(call.Action) + " " + string(call.ENI)
+	}
+	return string(call.Action) + " " + call.Pool
+}
+
+// barred says whether a call has to wait for what became of one like it.
+func (n *node) barred(now Now, call Call) bool {
+	for _, key := range []string{call.subject(), string(call.Action)} {
+		if b, ok := n.bars[key]; ok && now.At < b.until {
+			n.lookBy(b.until)
+			return true
+		}
+	}
+	return false
+}
+
 // call makes an EC2 call of an action, or says that it cannot be made now.
-func (c *Core) call(now Now, n *node, v ipam.Node, a ipam.Action) (Call, bool) {
-	if _, wait := n.unknown[a.ENI]; wait && a.ENI != "" {
-		n.wantList(now, max(n.unknown[a.ENI]-now.At, 0))
+func (c *Core) call(now Now, n *node, v ipam.Node, a ipam.Action, l ipam.Limits) (Call, bool) {
+	if d, wait := n.unknown[a.ENI]; wait && a.ENI != "" {
+		n.wantList(now, max(d.after-now.At, 0))
 		return Call{}, false
 	}
-	call := Call{ENI: a.ENI, Attachment: a.Attachment, Device: a.Device, Count: a.Count, Addresses: a.Addresses}
-	call.Urgency, call.NotAfter = ForWarm, now.At+patience
-	if v.Waiting > 0 {
-		call.Urgency = ForWaiting
-	}
+	call := Call{ENI: a.ENI, Attachment: a.Attachment, Device: a.Device, Card: a.Card, Pool: a.Pool, NotAfter: now.At + patience}
 	if t := n.enis[a.ENI]; t != nil {
-		call.Subnet = t.Subnet
+		call.Subnet, call.Pool = t.Subnet, c.poolName(n, t)
 		if t.missing != never {
 			return Call{}, false
 		}
 	}
+	call.Urgency = urgency(v, call.Pool)
+	ok := true
 	switch a.Kind {
 	case ipam.ActAttach:
 		call.Action = Attach
 	case ipam.ActAssign:
-		call.Action = Assign
-		most, ok := c.open(now, n, call.Subnet)
-		call.Count = min(call.Count, most)
-		return call, ok && call.Count > 0
+		call, ok = c.assign(now, n, call, a)
 	case ipam.ActCreate:
-		call.Action = Create
-		return c.create(now, n, call)
+		call, ok = c.create(now, n, call, a, l)
 	case ipam.ActUnassign, ipam.ActDetach:
-		call.Action = Unassign
-		if a.Kind == ipam.ActDetach {
-			call.Action, call.Addresses = Detach, nil
-		}
-		if call.Urgency == ForWarm {
-			call.Urgency = ForTidy
-		}
-		return c.giveBack(now, n, call)
+		call, ok = c.giveBack(now, n, call, a)
 	case ipam.ActDelete:
 		call.Action, call.Urgency = Delete, ForTidy
 	case ipam.ActBind:
 		call.Action, call.Urgency = Bind, ForTidy
+	case ipam.ActRegroup:
+		call.Action, call.Urgency, call.Groups = Bind, ForTidy, a.Groups
 	default:
 		return Call{}, false
+	}
+	return call, ok && !n.barred(now, call) && c.pass(now, n, call) && n.rests(now, call)
+}
+
+// urgency of what a pool needs.
+func urgency(v ipam.Node, pool string) Urgency {
+	for _, q := range v.Pools {
+		if q.Name == pool && q.Pods() > 0 {
+			return ForWaiting
+		}
+	}
+	return ForWarm
+}
+
+// assign fills an Assign. Nothing of IPv6 is delegated to an interface without an IPv6 address of its own: the node has no
+// way out for it.
+func (c *Core) assign(now Now, n *node, call Call, a ipam.Action) (Call, bool) {
+	t := n.enis[a.ENI]
+	if t == nil {
+		return call, false
+	}
+	if until := c.ledSince + LeaseTTL + Deadline; now.At < until && n.bare(t) {
+		n.lookBy(until)
+		return call, false
+	}
+	switch {
+	case a.Prefixes6 > 0 && !t.Primary6.IsValid():
+		call.Action, call.Addrs6 = Assign6, 1
+	case a.Prefixes6 > 0:
+		call.Action, call.Prefixes6 = Assign6, a.Prefixes6
+	case a.Prefixes > 0:
+		call.Action, call.Prefixes = Assign, a.Prefixes
+	default:
+		most, ok := c.open(now, n, call.Subnet)
+		call.Action, call.Count = Assign, min(a.Count, most)
+		return call, ok && call.Count > 0
 	}
 	return call, true
 }
 
-// giveBack lets a call of a release go only within a round: the node's snapshot was read, then the list begun, both
-// within L (protocol A4: whoever holds an older fence is dead before the address can come back).
-func (c *Core) giveBack(now Now, n *node, call Call) (Call, bool) {
+// bare says whether an attached interface has nothing but what is fenced, so that the leader before us may be about to
+// detach it: a call that he began in time ends within D. Not one that we attached ourselves.
+func (n *node) bare(t *tracked) bool {
+	s := n.summary(t.ID)
+	if t.primary() || s == nil || s.Attachment != t.Attachment {
+		return false
+	}
+	ours := func(o overlay) bool { return o.action == Attach && o.attachment == t.Attachment }
+	return within(t.usable(), s.Fenced) && within(t.Prefixes, s.FencedPrefixes()) && !slices.ContainsFunc(n.overlay, ours)
+}
+
+// own6 gives an interface that has IPv6 prefixes, from a launch template maybe, the address of its own that it lacks.
+func (c *Core) own6(now Now, n *node, v ipam.Node) (Call, bool) {
+	for _, e := range v.ENIs {
+		t := n.enis[e.ENI]
+		if t == nil || e.State != ipam.ENIUsed || !e.PodsOK || !v.Grow || t.Primary6.IsValid() || len(t.prefixes(ipam.IPv6)) == 0 {
+			continue
+		}
+		call, ok := c.call(now, n, v, ipam.Action{Kind: ipam.ActAssign, ENI: e.ENI, Prefixes6: 1}, ipam.Limits{})
+		if ok {
+			return call, true
+		}
+	}
+	return Call{}, false
+}
+
+// giveBack fills a call of a release. It goes only within a round (see rests): the node's snapshot was read, then the list
+// begun, both within L (protocol A4: whoever holds an older fence is dead before the address can come back).
+func (c *Core) giveBack(now Now, n *node, call Call, a ipam.Action) (Call, bool) {
+	call.Action, call.Addresses, call.Give = Unassign, a.Addresses, a.Give
+	switch {
+	case a.Kind == ipam.ActDetach:
+		call.Action, call.Addresses, call.Give = Detach, nil, nil
+	case len(a.Give) > 0 && a.Give[0].Addr().Is6():
+		call.Action = Unassign6
+	}
+	if call.Urgency == ForWarm {
+		call.Urgency = ForTidy
+	}
+	if !n.fencedAll(call) {
+		return Call{}, false
+	}
+	call.NotAfter = n.readBegun + LeaseTTL
+	return call, true
+}
+
+// fencedAll says whether the node's newest word calls fenced all that a call takes away, and EC2 has the interface on the
+// node (protocol r2). It looks again at what the plan should have seen to: no other rule stands between a mistake there
+// and a pod's address.
+func (n *node) fencedAll(call Call) bool {
+	t, s := n.enis[call.ENI], n.summary(call.ENI)
+	if t == nil || s == nil || t.Instance != n.id || s.Attachment != t.Attachment {
+		return false
+	}
+	if call.Action == Detach && (t.primary() || t.shared()) {
+		return false
+	}
+	singles, prefixes := call.Addresses, call.Give
+	if call.Action == Detach {
+		singles, prefixes = t.usable(), t.Prefixes
+		if s.Free+s.Pending+s.Leased+s.Cooling+s.IPv6.Free+s.IPv6.Pending+s.IPv6.Leased+s.IPv6.Cooling > 0 {
+			return false
+		}
+	}
+	return within(singles, s.Fenced) && within(prefixes, s.FencedPrefixes())
+}
+
+// within says whether all of some are among others.
+func within[T comparable](some, others []T) bool {
+	has := make(map[T]bool, len(others))
+	for _, x := range others {
+		has[x] = true
+	}
+	for _, x := range some {
+		if !has[x] {
+			return false
+		}
+	}
+	return true
+}
+
+// rests says whether the node's last round is young enough for a call, and asks for another if it is not. What takes
+// addresses from a node must not rest on old words, nor what changes an interface's attributes, which can wait: a human may
+// have taken the interface over since.
+func (n *node) rests(now Now, call Call) bool {
+	switch call.Action {
+	case Unassign, Unassign6, Detach, Bind:
+	default:
+		return true
+	}
 	if n.fresh(now) {
-		call.NotAfter = n.readBegun + LeaseTTL
-		return call, true
+		return true
 	}
 	if n.want == never {
 		n.wantList(now, backoff(n.wantFails, relist, time.Minute))
 		n.wantFails++
 	}
-	return Call{}, false
+	return false
 }
 
 // fresh says whether a round of the node is young enough for what must not rest on old words.
 func (n *node) fresh(now Now) bool {
 	return n.readBegun != never && now.At < n.readBegun+LeaseTTL/2 && n.basis.Inc == n.snap.Inc
-}
-
-// doubted says whether another leader may have made interfaces that we do not know of: we lead since lately, the node
-// follows somebody else, or our news of it are older than two heartbeats may be apart.
-func (c *Core) doubted(now Now, n *node) bool {
-	return now.At-c.ledSince < Visibility+Deadline || n.outbidAt != never || now.At-n.heard > 90*time.Second
-}
-
-// create fills a Create: the token, and with it the subnet and the count, are chosen once (protocol A3).
-func (c *Core) create(now Now, n *node, call Call) (Call, bool) {
-	slot := call.Device
-	if cr := n.creations[slot]; cr != nil {
-		again := !cr.mismatch && cr.deadline != never && n.begun >= cr.deadline+settle
-		if !again {
-			n.wantList(now, settle)
-		}
-		old := cr.call
-		old.Urgency, old.NotAfter = call.Urgency, call.NotAfter
-		return old, again
-	}
-	if c.doubted(now, n) && !n.fresh(now) {
-		n.wantList(now, 0)
-		return Call{}, false
-	}
-	primary := n.primary()
-	subnet, most, _ := c.choose(now, n)
-	if subnet == "" || primary == nil || n.incAt != never && now.At-n.incAt < Visibility {
-		return Call{}, false
-	}
-	t := token{inc: n.snap.Inc, gen: n.snap.Gen}
-	if old, ok := n.tokens[slot]; ok && old.inc == t.inc && old.gen == t.gen {
-		if old.made != "" && n.enis[old.made] != nil {
-			return Call{}, false
-		}
-		t.k = old.k
-		if old.made != "" {
-			t.k++ // what this token made is proven gone
-		}
-	}
-	call.Subnet, call.Count = subnet, min(call.Count, most)
-	call.Groups = c.cfg.Pool.Groups
-	if len(call.Groups) == 0 {
-		call.Groups = primary.Groups
-	}
-	call.Token = t.text(n.id, slot)
-	call.Tags = map[string]string{}
-	for k, v := range c.cfg.Tags {
-		call.Tags[k] = v
-	}
-	call.Tags[TagCluster], call.Tags[TagNode], call.Tags[TagSlot] = c.cfg.Cluster, string(n.id), strconv.Itoa(slot)
-	call.About = strings.NewReplacer("{cluster}", c.cfg.Cluster, "{node}", string(n.id), "{pool}", c.cfg.Pool.Name).
-		Replace(c.cfg.Pool.About)
-	n.creations[slot] = &creation{t: t}
-	return call, true
-}
-
-// primary is the node's primary network interface, once it is listed.
-func (n *node) primary() *tracked {
-	for _, t := range n.sorted() {
-		if t.Instance == n.id && t.Device == 0 && t.Card == 0 && !t.ghost {
-			return t
-		}
-	}
-	return nil
 }
 
 // bury deletes what a node without a voice has left behind: only what was given up.
@@ -220,137 +301,10 @@ func (c *Core) bury(now Now, n *node) {
 		return
 	}
 	for _, t := range n.sorted() {
-		if t.retired && t.Instance == "" && t.missing == never {
-			c.start(now, n, Call{Action: Delete, ENI: t.ID, Urgency: ForTidy, NotAfter: now.At + patience})
+		call := Call{Action: Delete, ENI: t.ID, Urgency: ForTidy, NotAfter: now.At + patience}
+		if t.retired && t.Instance == "" && t.missing == never && !n.barred(now, call) && c.pass(now, n, call) {
+			c.start(now, n, call)
 			return
-		}
-	}
-}
-
-// doubt asks for a list where the node's word and EC2's list do not fit, or where the node waits for a newer list
-// before it takes an address back (protocol A4, step 4).
-func (c *Core) doubt(now Now, n *node) {
-	switch {
-	case n.want != never:
-		return
-	case n.snap.Inc != n.basis.Inc:
-		n.wantList(now, max(n.begun+settle-now.At, 0))
-		return
-	case n.published == nil:
-		return
-	}
-	held, odd, leaving := false, false, false
-	for _, t := range n.enis {
-		leaving = leaving || t.Detaching
-	}
-	for _, e := range n.published.ENIs {
-		s := n.summary(e.ENI)
-		odd = odd || n.seen() && (s == nil || !s.Link || s.Lost > 0)
-	}
-	for _, s := range n.snap.ENIs {
-		if t := n.enis[s.ENI]; t != nil && t.Instance == n.id { // addresses that EC2 has there and the node holds down
-			all := len(t.Addresses)
-			for _, p := range t.Prefixes {
-				all += ipam.PrefixSize(p)
-			}
-			held = held || s.Held > 0 && all > s.Pending+s.Free+s.Leased+s.Cooling+len(s.Fenced)
-		}
-		odd = odd || n.enis[s.ENI] == nil && !n.ended[s.ENI]
-	}
-	switch {
-	case !odd:
-		n.oddSince = never
-	case n.oddSince == never:
-		n.oddSince = now.At
-	}
-	switch {
-	case leaving:
-		n.wantList(now, max(n.begun+3*time.Second-now.At, time.Second))
-	case held && n.basis.Seq < n.snap.Seq:
-		after := 10 * time.Second
-		if n.snap.Waiting > 0 {
-			after = relist
-		}
-		n.wantList(now, max(n.begun+after-now.At, 0))
-	case odd: // often at first, then more and more seldom
-		n.wantList(now, max(n.begun+min(max(now.At-n.oddSince, 2*time.Second), time.Minute)-now.At, 0))
-	}
-}
-
-// whyOf says what keeps a node below its target: the last refusal, a full subnet, or a limit.
-func (c *Core) whyOf(now Now, n *node, v ipam.Node, l ipam.Limits) *ipam.Why {
-	v.Warm = !n.snap.Unschedulable
-	need := ipam.NeedOf(v, c.cfg.Pool.Target, l)
-	if need.Deficit() == 0 {
-		if len(n.creations) > 0 && v.Waiting > 0 {
-			return n.refusal // what is counted on does not come
-		}
-		if need.Ceiling && c.cfg.Pool.Target.Maximum > 0 && n.snap.Waiting > 0 {
-			return &ipam.Why{Code: ipam.WhyPoolLimit, Text: fmt.Sprintf("the policy allows %d addresses on a node", c.cfg.Pool.Target.Maximum), Since: n.whySince(now, ipam.WhyPoolLimit)}
-		}
-		return nil
-	}
-	room, marked := 0, ipam.SubnetID("")
-	for _, e := range v.ENIs {
-		t := n.enis[e.ENI]
-		if t == nil || e.State != ipam.ENIUsed || !e.PodsOK {
-			continue
-		}
-		free := max(l.PerENI()-e.Listed-e.Prefixes, 0)
-		room += free
-		if free > 0 && c.marks[t.Subnet] != nil {
-			marked = t.Subnet
-		}
-	}
-	room += l.Addresses(c.cfg.Pool.Target.MaxENIsOf(l) - len(v.ENIs))
-	if room == 0 {
-		text := fmt.Sprintf("%s holds %d network interfaces of %d addresses for pods; all are in use",
-			n.row.Type, c.cfg.Pool.Target.MaxENIsOf(l), l.PerENI())
-		return &ipam.Why{Code: ipam.WhyInstanceLimit, Text: text, Since: n.whySince(now, ipam.WhyInstanceLimit)}
-	}
-	if marked == "" {
-		if own := c.candidates(n); len(own) > 0 {
-			marked = own[0].ID
-		}
-	}
-	if w := c.whySubnet(now, marked); w != nil {
-		return w
-	}
-	return n.refusal
-}
-
-// whySince keeps the time at which a reason was first given.
-func (n *node) whySince(now Now, code string) time.Time {
-	if n.why != nil && n.why.Code == code {
-		return n.why.Since
-	}
-	return now.Wall
-}
-
-// settleCreations ends Creates whose outcome the list shows: the interface is there, or it is proven not to be.
-func (c *Core) settleCreations(now Now, n *node, begun time.Duration) {
-	for _, s := range n.slots() {
-		cr := n.creations[s]
-		if n.inflight != nil && n.inflight.Action == Create && n.inflight.Device == s {
-			continue
-		}
-		i := slices.IndexFunc(n.sorted(), func(t *tracked) bool { return slot(t.ENI) == s && !t.ghost })
-		switch {
-		case i >= 0:
-			cr.t.made = n.sorted()[i].ID
-			n.tokens[s] = cr.t
-			delete(n.creations, s)
-		case cr.absent == never:
-			cr.absent = begun
-			n.wantList(now, Visibility)
-		case begun-cr.absent >= Visibility && begun >= cr.deadline+Visibility:
-			if cr.mismatch {
-				cr.t.k++ // one existed by this token, and is proven gone
-			}
-			n.tokens[s] = cr.t
-			delete(n.creations, s)
-		default:
-			n.wantList(now, Visibility)
 		}
 	}
 }

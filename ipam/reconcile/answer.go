@@ -1,23 +1,13 @@
 package reconcile
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"hash/fnv"
+	"net/netip"
 	"slices"
-	"strconv"
-	"time"
+	"strings"
 
 	"github.com/enichain/enichain/ipam"
 )
-
-// text is the client token: the same for the same life of the same slot, whoever asks (protocol A3). EC2 takes up to
-// 64 characters.
-func (t token) text(id ipam.InstanceID, slot int) string {
-	sum := sha256.Sum256([]byte(fmt.Sprintf("enichain\x00%s\x00%s\x00%d\x00%d\x00%d", id, t.inc, slot, t.gen, t.k)))
-	return hex.EncodeToString(sum[:16])
-}
 
 // answer takes in what became of a call and returns its node.
 func (c *Core) answer(now Now, a Answer) *node {
@@ -31,10 +21,16 @@ func (c *Core) answer(now Now, a Answer) *node {
 	if m := c.marks[call.Subnet]; m != nil && m.probe == n.id {
 		m.probe = ""
 	}
-	if cr := n.creations[call.Device]; call.Action == Create && cr != nil {
-		c.created(now, n, cr, call, a)
+	if call.Action == Create {
+		if a.Class == Done && a.ENI == nil {
+			a.Class, a.Text = Unknown, "the answer names no network interface"
+		}
+		if cr := n.creations[call.place()]; cr != nil {
+			c.created(now, n, cr, call, a)
+		}
 	}
-	removes := call.Action == Unassign || call.Action == Detach || call.Action == Delete
+	c.tried(call, n, a)
+	removes := slices.Contains([]Action{Unassign, Unassign6, Detach, Delete}, call.Action)
 	switch {
 	case a.Class == Done, a.Class == Gone && removes:
 		c.done(now, n, call, a)
@@ -46,153 +42,77 @@ func (c *Core) answer(now Now, a Answer) *node {
 	return n
 }
 
-// created settles the record of a Create as far as its answer allows.
-func (c *Core) created(now Now, n *node, cr *creation, call Call, a Answer) {
-	switch a.Class {
-	case Done:
-		cr.t.made = a.ENI.ID
-		n.tokens[call.Device] = cr.t
-		delete(n.creations, call.Device)
-	case Unknown, Mismatch:
-		cr.deadline, cr.absent, cr.mismatch = n.started+Deadline, never, a.Class == Mismatch
-		cr.deadline = max(cr.deadline, now.At)
-	default: // nothing was made
-		if cr.once {
-			return // by this attempt; lists have still to show what an earlier one did
-		}
-		n.tokens[call.Device] = cr.t
-		delete(n.creations, call.Device)
-	}
-	cr.once = true
-}
-
 // done applies a success.
 func (c *Core) done(now Now, n *node, call Call, a Answer) {
-	o := overlay{at: now.At, action: call.Action, eni: call.ENI, attachment: call.Attachment, device: call.Device, addresses: call.Addresses}
-	r := ipam.Record{ENI: call.ENI, Took: a.Took, Address: call.Addresses}
+	o := overlay{at: now.At, action: call.Action, eni: call.ENI, attachment: call.Attachment, slot: call.place(),
+		addresses: call.Addresses, prefixes: call.Give, groups: call.Groups}
+	r := ipam.Record{ENI: call.ENI, Took: a.Took, Address: call.Addresses, Cause: texts(call.Give)}
 	switch call.Action {
 	case Create:
 		o.eni, o.row = a.ENI.ID, *a.ENI
 		r.Verb, r.ENI, r.Address = ipam.ENICreated, a.ENI.ID, a.ENI.Addresses
-		r.Cause = fmt.Sprintf("slot %d in %s", call.Device, a.ENI.Subnet)
-		c.gave(now, call.Subnet, len(a.ENI.Addresses)+1)
+		r.Cause = strings.TrimSpace(fmt.Sprintf("slot %s in %s %s", call.place(), a.ENI.Subnet, texts(a.ENI.Prefixes)))
+		c.gave(now, call.Subnet, len(a.ENI.Addresses)+1+block*len(v4(a.ENI.Prefixes)))
 	case Attach:
 		o.attachment = a.Attachment
-		r.Verb, r.Cause = ipam.ENIAttached, "device "+strconv.Itoa(call.Device)
+		r.Verb, r.Cause = ipam.ENIAttached, "device "+call.place().String()
 		if t := n.enis[call.ENI]; t != nil && t.named {
 			t.reattached = append(t.reattached, now.At)
 		}
-	case Assign:
-		o.addresses, r.Address, r.Verb = a.Addresses, a.Addresses, ipam.AddressAssigned
+	case Assign, Assign6:
+		o.addresses, o.prefixes = a.Addresses, a.Prefixes
+		r.Verb, r.Address, r.Cause = ipam.AddressAssigned, a.Addresses, texts(a.Prefixes)
 		if t := n.enis[call.ENI]; t != nil {
 			t.retired = false
 		}
-		c.gave(now, call.Subnet, len(a.Addresses))
-	case Unassign:
+		if call.Action == Assign {
+			c.gave(now, call.Subnet, len(a.Addresses)+block*len(a.Prefixes))
+		}
+	case Unassign, Unassign6:
 		r.Verb = ipam.AddressUnassigned
 	case Detach:
-		r.Verb, r.Cause = ipam.ENIDetached, "device "+strconv.Itoa(call.Device)
+		r.Verb, r.Cause = ipam.ENIDetached, "device "+call.place().String()
 		if t := n.enis[call.ENI]; t != nil {
 			t.retired = true
 		}
 	case Delete:
 		r.Verb = ipam.ENIDeleted
 	}
-	if call.Action == Create || call.Action == Attach || call.Action == Assign {
-		n.grewAt = now.At
+	if grows(call) {
+		n.grewAt[call.Pool], n.servedAt = now.At, now.At
+		delete(n.refusals, call.Pool)
 	}
 	if a.Class == Gone {
 		r.Cause = a.Code // it was gone before
 		n.wantList(now, 0)
 	}
-	if o.action == Detach { // the attachment's life is over: its beginning must not be laid over a list that shows the end
-		n.overlay = slices.DeleteFunc(n.overlay, func(old overlay) bool { return old.action == Attach && old.eni == o.eni })
-	}
-	o.apply(n)
-	n.overlay = append(n.overlay, o)
-	n.fails, n.retryAt, n.wantFails, n.refusal = 0, now.At, 0, nil
+	n.lay(o)
+	delete(n.bars, call.subject())
+	delete(n.bars, string(call.Action))
+	n.fails, n.retryAt, n.wantFails = 0, now.At, 0
 	if r.Verb != "" {
 		c.tell(now, n, r)
 	}
 }
 
-// lost is a call whose outcome nobody knows: its interface is left alone until a list that began late enough to show
-// it (protocol r5). A Create has its own record.
-func (c *Core) lost(now Now, n *node, call Call, a Answer) {
-	until := max(n.started+Deadline, now.At) + settle
-	if call.ENI != "" {
-		n.unknown[call.ENI] = until
-	}
-	if t := n.enis[call.ENI]; t != nil && call.Action == Detach {
-		t.retired = true
-	}
-	if call.Action == Assign {
-		n.grewAt = now.At
-	}
-	n.fails++
-	n.wantList(now, until-now.At)
-	n.retryAt = now.At + n.pause(time.Second, 30*time.Second)
-	n.refuse(now, a, fmt.Sprintf("%s was not answered", call.Action))
+// grows says whether a call is to get something for pods.
+func grows(call Call) bool {
+	return slices.Contains([]Action{Create, Attach, Assign, Assign6}, call.Action)
 }
 
-// failed is a call that did nothing.
-func (c *Core) failed(now Now, n *node, call Call, a Answer) {
-	if a.Class == NotSent {
-		n.retryAt = now.At + time.Second
-		if a.Code != "" {
-			n.refuse(now, a, fmt.Sprintf("EC2 throttles %s", call.Action))
+func v4(prefixes []netip.Prefix) (found []netip.Prefix) {
+	for _, p := range prefixes {
+		if p.Addr().Is4() {
+			found = append(found, p)
 		}
-		return
 	}
-	n.fails++
-	least, most := time.Second, 30*time.Second
-	text := fmt.Sprintf("EC2 refuses %s: %s", call.Action, a.Text)
-	switch a.Class {
-	case Away:
-		text = fmt.Sprintf("EC2 cannot be reached: %s", a.Text)
-	case Throttled: // the rate of all is the cloud's to slow down; this only spreads the nodes
-		text = fmt.Sprintf("EC2 throttles %s", call.Action)
-		most = 10 * time.Second
-	case SubnetFull:
-		if call.Subnet != "" {
-			c.refused(now, call.Subnet, a.Code)
-		}
-	case Limit:
-		if t := n.enis[call.ENI]; t != nil {
-			t.heldUp = true
-		}
-		n.wantList(now, 0)
-		least, most = 5*time.Second, 5*time.Minute
-	case Stale, Gone, Mismatch:
-		n.wantList(now, backoff(n.fails, time.Second, 30*time.Second))
-		least = 2 * time.Second
-	case Transition:
-		n.wantList(now, 5*time.Second)
-		least = 5 * time.Second
-	default: // Quota, Denied, BadConfig, Clock, Other: people must act
-		least, most = 10*time.Second, 5*time.Minute
-	}
-	n.retryAt = now.At + n.pause(least, most)
-	n.refuse(now, a, text)
+	return found
 }
 
-// refuse keeps what EC2 said for the supply's Why.
-func (n *node) refuse(now Now, a Answer, text string) {
-	since := now.Wall
-	if n.refusal != nil && n.refusal.Code == a.Code {
-		since = n.refusal.Since
+func texts(prefixes []netip.Prefix) string {
+	all := make([]string, len(prefixes))
+	for i, p := range prefixes {
+		all[i] = p.String()
 	}
-	if len(text) > 160 {
-		text = text[:160]
-	}
-	n.refusal = &ipam.Why{Code: a.Code, Text: text, Since: since, RetryIn: seconds(n.retryAt - now.At)}
-}
-
-// pause doubles with each failure in a row, and differs between nodes by up to a quarter, so that they do not come
-// back together.
-func (n *node) pause(least, most time.Duration) time.Duration {
-	d := backoff(n.fails, least, most)
-	h := fnv.New32a()
-	fmt.Fprint(h, n.id, n.fails)
-	return d + d/4*time.Duration(h.Sum32()%1000)/1000
+	return strings.Join(all, " ")
 }

@@ -14,12 +14,14 @@ type Now struct {
 
 // Input is what happened since the last step; any part may be missing, and an empty one is time that passed.
 type Input struct {
-	Lead      *Lead                   `json:"lead,omitempty"`
-	Snapshots []ipam.Snapshot         `json:"snapshots,omitempty"`
-	Pods      map[ipam.InstanceID]int `json:"pods,omitempty"` // pods bound to a node for less than 5 min, without a lease
-	Answers   []Answer                `json:"answers,omitempty"`
-	Listed    *Listed                 `json:"listed,omitempty"`
-	Pool      *Pool                   `json:"pool,omitempty"` // the policy changed
+	Lead      *Lead           `json:"lead,omitempty"`
+	Snapshots []ipam.Snapshot `json:"snapshots,omitempty"`
+	// Pods are, by pool, how many pods are bound to a node for less than 5 min and have no address yet, those that wait
+	// for one included. Nodes that are not named keep their numbers; of one that is, pools that are not named have none.
+	Pods    map[ipam.InstanceID]map[string]int `json:"pods,omitempty"`
+	Answers []Answer                           `json:"answers,omitempty"`
+	Listed  *Listed                            `json:"listed,omitempty"`
+	Pools   []Pool                             `json:"pools,omitempty"` // the policy is this now
 }
 
 // Lead says that this process leads, with the lease's revision, or that it does not: 0.

@@ -13,7 +13,9 @@ import (
 const (
 	TagCluster  = "enichain.io/cluster"
 	TagNode     = "enichain.io/node"                 // the instance it was made for
-	TagSlot     = "enichain.io/slot"                 // the device index it was made for
+	TagSlot     = "enichain.io/slot"                 // the place it was made for: ipam.Slot's String
+	TagPool     = "enichain.io/pool"                 // the pool it was made for; without it, the node's first
+	TagLeave    = "enichain.io/leave"                // addresses and prefixes of an interface that pods must not have, parted by spaces
 	TagNoManage = "node.k8s.amazonaws.com/no_manage" // "true": never touched (amazon-vpc-cni-k8s's own tag, same meaning)
 )
 
@@ -28,7 +30,10 @@ const (
 	Unassign Action = "UnassignPrivateIpAddresses"
 	Detach   Action = "DetachNetworkInterface"
 	Delete   Action = "DeleteNetworkInterface"
-	Bind     Action = "ModifyNetworkInterfaceAttribute" // DeleteOnTermination of an attachment
+	Bind     Action = "ModifyNetworkInterfaceAttribute" // DeleteOnTermination of an attachment; with Groups set, those
+
+	Assign6   Action = "AssignIpv6Addresses"   // Prefixes6 or Addrs6
+	Unassign6 Action = "UnassignIpv6Addresses" // Give
 )
 
 // Urgency is who goes first when a call has to wait for its turn.
@@ -58,6 +63,13 @@ type Call struct {
 	Token      string            `json:"token,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
 	About      string            `json:"about,omitempty"` // the network interface's description
+
+	Pool      string         `json:"pool,omitempty"`
+	Card      int            `json:"card,omitempty"`      // network card, of Create and Attach
+	Prefixes  int            `json:"prefixes,omitempty"`  // how many /28, of Create and Assign, instead of Count
+	Prefixes6 int            `json:"prefixes6,omitempty"` // how many /80, of Assign6, instead of Addrs6
+	Addrs6    int            `json:"addrs6,omitempty"`    // how many single IPv6 addresses, of Create and Assign6: the interface's own
+	Give      []netip.Prefix `json:"give,omitempty"`      // prefixes to take away, of Unassign and Unassign6
 }
 
 // Class is what an EC2 answer means to us; package ec2 has the table from EC2's codes.
@@ -92,7 +104,8 @@ type Answer struct {
 	Took       time.Duration     `json:"took,omitempty"`
 	ENI        *ENI              `json:"eni,omitempty"`        // Create
 	Attachment ipam.AttachmentID `json:"attachment,omitempty"` // Attach
-	Addresses  []netip.Addr      `json:"addresses,omitempty"`  // Assign
+	Addresses  []netip.Addr      `json:"addresses,omitempty"`  // Assign, and Assign6 of Addrs6
+	Prefixes   []netip.Prefix    `json:"prefixes,omitempty"`   // Assign and Assign6
 }
 
 // ENI is a network interface as EC2 lists it.
@@ -109,7 +122,9 @@ type ENI struct {
 	Primary    netip.Addr        `json:"primary"`
 	Primary6   netip.Addr        `json:"primary6"`
 	Addresses  []netip.Addr      `json:"addresses,omitempty"` // the primary ones apart, in EC2's order
-	Prefixes   []netip.Prefix    `json:"prefixes,omitempty"`
+	Prefixes   []netip.Prefix    `json:"prefixes,omitempty"`  // of both families
+	Kind       string            `json:"kind,omitempty"`      // EC2's interface type: interface, efa, efa-only, trunk, branch, …
+	About      string            `json:"about,omitempty"`     // its description
 	Groups     []string          `json:"groups,omitempty"`
 	Tags       map[string]string `json:"tags,omitempty"`
 }
@@ -122,6 +137,16 @@ type Instance struct {
 	Zone   string          `json:"zone"`
 	VPC    string          `json:"vpc"`
 	Subnet ipam.SubnetID   `json:"subnet"`
+	// Tags are the instance's; with its type and zone under Kubernetes' well-known names they are what pools select by.
+	Tags map[string]string `json:"tags,omitempty"`
+}
+
+// Group is a security group as EC2 lists it.
+type Group struct {
+	ID   string            `json:"id"`
+	VPC  string            `json:"vpc"`
+	Name string            `json:"name"`
+	Tags map[string]string `json:"tags,omitempty"`
 }
 
 // Subnet is a subnet as EC2 lists it.
@@ -144,6 +169,7 @@ type List struct {
 	Instances []ipam.InstanceID `json:"instances,omitempty"`
 	VPCs      []string          `json:"vpcs,omitempty"`
 	Cluster   string            `json:"cluster"`
+	Groups    bool              `json:"groups,omitempty"` // with Network: the VPCs' security groups, too
 }
 
 // Listed is the answer: every page of every list, or Err and nothing else (protocol r4). The snapshots were read from
@@ -160,6 +186,7 @@ type Listed struct {
 	Limits    map[string]ipam.Limits    `json:"limits,omitempty"` // by instance type
 	Subnets   []Subnet                  `json:"subnets,omitempty"`
 	VPCs      map[string][]netip.Prefix `json:"vpcs,omitempty"`
+	Groups    []Group                   `json:"groups,omitempty"`
 }
 
 // PacedError is the error of Cloud.Wait: the action's turn did not come in time.

@@ -1,8 +1,6 @@
 package reconcile
 
 import (
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/enichain/enichain/ipam"
@@ -24,7 +22,7 @@ const (
 // Config says what the reconciler is to keep true. The zero value of a duration or number means its default.
 type Config struct {
 	Cluster string            // value of TagCluster on every network interface; required
-	Pool    Pool              //
+	Pools   []Pool            // in the order in which a node has them; the first one is what pods get that name none
 	Tags    map[string]string // more tags for every network interface
 	Resync  time.Duration     // between full lists; default 5 min
 	Orphans Orphans           //
@@ -34,14 +32,20 @@ type Config struct {
 // Pool is the policy of the nodes' pools.
 type Pool struct {
 	Name     string        // default "default"
-	Rev      uint64        // rises with every change of the policy; default 1
+	Rev      uint64        // of the policy, which nodes are told: the greatest of all pools' counts; 0 = one more than before
 	Target   ipam.Target   // AtOnce: default and maximum 16
 	Cooldown time.Duration // least time between two leases of an address; default 30 s; negative = none
 	Window   time.Duration // an address is surplus only if nothing needed it for this long; default 10 min
 	MinAge   time.Duration // a network interface younger than this is not given back; default 10 min
 	Subnets  Subnets       //
-	Groups   []string      // security groups; empty = those of the node's primary network interface
-	About    string        // description of network interfaces; {cluster}, {node} and {pool} are replaced
+	Groups   []string      // security groups by id; with none by id and by tag: those of the node's primary network interface
+	// Nodes selects the nodes that have this pool: every key's value must match its shell pattern. Keys are the
+	// instance's EC2 tags, and node.kubernetes.io/instance-type and topology.kubernetes.io/zone. Empty = all nodes. Of
+	// several pools of a name a node has the first that selects it.
+	Nodes     map[string]string
+	GroupTags map[string]string // and security groups of the node's VPC that bear all of these tags
+	About     string            // description of network interfaces; {cluster}, {node} and {pool} are replaced
+	MTU       int               // bytes, of the links of the interfaces that serve it; 0 = what the machine gives them
 }
 
 // Subnets chooses where new network interfaces are made: always in the node's zone, in that with the most free
@@ -55,7 +59,8 @@ type Subnets struct {
 type Orphans struct {
 	Keep     bool          // never delete them
 	MinAge   time.Duration // seen without a node in lists at least this far apart; default 10 min
-	PerRound int           // at most this many per full list; default 25
+	PerRound int           // at most this many per round; default 25
+	Every    time.Duration // least time between two rounds; 0 = each full list is one
 }
 
 // withDefaults fills what is zero.
@@ -70,19 +75,35 @@ func (c Config) withDefaults() Config {
 	if c.Orphans.PerRound == 0 {
 		c.Orphans.PerRound = 25
 	}
-	c.Pool = c.Pool.withDefaults()
+	if len(c.Pools) == 0 {
+		c.Pools = []Pool{{}}
+	}
+	c.Pools = withDefaults(c.Pools)
 	return c
+}
+
+// revOf is a policy's revision, no less than least.
+func revOf(pools []Pool, least uint64) uint64 {
+	for _, p := range pools {
+		least = max(least, p.Rev)
+	}
+	return least
+}
+
+func withDefaults(pools []Pool) []Pool {
+	all := make([]Pool, len(pools))
+	for i, p := range pools {
+		all[i] = p.withDefaults()
+	}
+	return all
 }
 
 func (p Pool) withDefaults() Pool {
 	if p.Name == "" {
 		p.Name = "default"
 	}
-	if p.Rev == 0 {
-		p.Rev = 1
-	}
 	if p.Target.AtOnce == 0 {
-		p.Target.AtOnce = 16
+		p.Target.AtOnce = ipam.MostAtOnce
 	}
 	switch {
 	case p.Cooldown == 0:
@@ -100,50 +121,4 @@ func (p Pool) withDefaults() Pool {
 		p.About = "enichain {cluster} {node} {pool}"
 	}
 	return p
-}
-
-// Validate reports all faults at once, each with the field's path.
-func (c Config) Validate() error {
-	var faults []error
-	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
-	if c.Cluster == "" {
-		bad("cluster: is empty; set the value that every network interface is to be tagged with")
-	}
-	t := c.Pool.Target
-	for _, n := range []struct {
-		path  string
-		value int
-	}{
-		{"pool.warm.free", t.Warm}, {"pool.warm.enis", t.WarmENIs}, {"pool.warm.prefixes", t.WarmPrefixes},
-		{"pool.warm.minimum", t.Minimum}, {"pool.warm.maximum", t.Maximum}, {"pool.enis.max", t.MaxENIs},
-		{"pool.release.atOnce", t.AtOnce}, {"orphans.perRound", c.Orphans.PerRound},
-	} {
-		if n.value < 0 {
-			bad("%s: is %d; set 0 or more", n.path, n.value)
-		}
-	}
-	if t.WarmPrefixes > 0 {
-		bad("pool.warm.prefixes: is %d; prefixes are not delegated yet, set pool.warm.free", t.WarmPrefixes)
-	}
-	if t.AtOnce > 16 {
-		bad("pool.release.atOnce: is %d; set 1..16", t.AtOnce)
-	}
-	if t.Warm > 0 && t.WarmENIs > 0 {
-		bad("pool.warm: free is %d and enis is %d; set one of them", t.Warm, t.WarmENIs)
-	}
-	if t.Maximum > 0 && t.Minimum > t.Maximum {
-		bad("pool.warm.minimum: is %d, above pool.warm.maximum %d", t.Minimum, t.Maximum)
-	}
-	for _, d := range []struct {
-		path  string
-		value time.Duration
-	}{
-		{"resync", c.Resync}, {"pool.release.window", c.Pool.Window}, {"pool.release.minAge", c.Pool.MinAge},
-		{"orphans.minAge", c.Orphans.MinAge},
-	} {
-		if d.value < 0 {
-			bad("%s: is %s; set a positive duration", d.path, d.value)
-		}
-	}
-	return errors.Join(faults...)
 }

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"net/netip"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/enichain/enichain/ipam"
@@ -16,8 +15,25 @@ type overlay struct {
 	eni        ipam.ENIID
 	row        ENI // Create
 	attachment ipam.AttachmentID
-	device     int
+	slot       ipam.Slot
 	addresses  []netip.Addr
+	prefixes   []netip.Prefix
+	groups     []string
+}
+
+// lay applies an overlay and keeps it. What it makes void of earlier ones is forgotten: an attachment's beginning must not
+// be laid over a list that shows its end, nor what was given over what was taken.
+func (n *node) lay(o overlay) {
+	switch o.action {
+	case Detach:
+		n.overlay = slices.DeleteFunc(n.overlay, func(old overlay) bool { return old.action == Attach && old.eni == o.eni })
+	case Bind:
+		n.overlay = slices.DeleteFunc(n.overlay, func(old overlay) bool {
+			return old.action == Bind && old.eni == o.eni && len(old.groups) > 0 && len(o.groups) > 0
+		})
+	}
+	o.apply(n)
+	n.overlay = append(n.overlay, o)
 }
 
 // apply does to the picture of a node what the call did to EC2. It may be applied to a picture that shows it already.
@@ -25,7 +41,9 @@ func (o overlay) apply(n *node) {
 	t := n.enis[o.eni]
 	if o.action == Create {
 		if t == nil || t.ghost {
-			n.enis[o.eni] = &tracked{ENI: o.row, missing: never, available: o.at, named: t != nil}
+			made := &tracked{missing: never, available: o.at, named: t != nil}
+			made.read(o.row, n.core.cfg.Cluster)
+			n.keep(made)
 		}
 		return
 	}
@@ -35,7 +53,7 @@ func (o overlay) apply(n *node) {
 	switch o.action {
 	case Attach:
 		if t.Attachment == "" {
-			t.Instance, t.Attachment, t.Device, t.Card = n.id, o.attachment, o.device, 0
+			t.Instance, t.Attachment, t.Device, t.Card = n.id, o.attachment, o.slot.Device, o.slot.Card
 			t.Bound, t.Detaching, t.available = false, false, never
 		}
 	case Detach:
@@ -43,23 +61,42 @@ func (o overlay) apply(n *node) {
 			t.Detaching = true // until a list shows it available
 		}
 	case Delete:
-		delete(n.enis, o.eni)
+		n.drop(o.eni)
 		n.end(o.eni)
 	case Assign:
-		for _, a := range o.addresses {
-			if !slices.Contains(t.Addresses, a) {
-				t.Addresses = append(slices.Clone(t.Addresses), a)
-			}
+		t.Addresses, t.Prefixes = plus(t.Addresses, o.addresses), plus(t.Prefixes, o.prefixes)
+	case Assign6:
+		if t.Prefixes = plus(t.Prefixes, o.prefixes); len(o.addresses) > 0 && !t.Primary6.IsValid() {
+			t.Primary6 = o.addresses[0]
 		}
-	case Unassign:
-		t.Addresses = slices.DeleteFunc(slices.Clone(t.Addresses), func(a netip.Addr) bool {
-			return slices.Contains(o.addresses, a)
-		})
+	case Unassign, Unassign6:
+		t.Addresses, t.Prefixes = minus(t.Addresses, o.addresses), minus(t.Prefixes, o.prefixes)
 	case Bind:
-		if t.Attachment == o.attachment {
+		switch {
+		case len(o.groups) > 0:
+			t.Groups = o.groups
+		case t.Attachment == o.attachment:
 			t.Bound = true
 		}
 	}
+}
+
+// plus adds to a list what it does not have; minus takes away. Neither changes the list itself: rows share theirs.
+func plus[T comparable](list, more []T) []T {
+	all := slices.Clip(list)
+	for _, x := range more {
+		if !slices.Contains(all, x) {
+			all = append(all, x)
+		}
+	}
+	return all
+}
+
+func minus[T comparable](list, less []T) []T {
+	if len(less) == 0 {
+		return list
+	}
+	return slices.DeleteFunc(slices.Clone(list), func(x T) bool { return slices.Contains(less, x) })
 }
 
 // end remembers that an interface does not exist any more, for as long as the node may still name it.
@@ -67,26 +104,4 @@ func (n *node) end(id ipam.ENIID) {
 	if n.snap != nil && n.summary(id) != nil {
 		n.ended[id] = true
 	}
-}
-
-// summary is what the node's snapshot says of an interface; nil = nothing.
-func (n *node) summary(id ipam.ENIID) *ipam.ENISummary {
-	if n.snap == nil {
-		return nil
-	}
-	for i := range n.snap.ENIs {
-		if n.snap.ENIs[i].ENI == id {
-			return &n.snap.ENIs[i]
-		}
-	}
-	return nil
-}
-
-// slot is the device index that an interface was made for; 0 = it does not say.
-func slot(e ENI) int {
-	s, err := strconv.Atoi(e.Tags[TagSlot])
-	if err != nil || s < 1 {
-		return 0
-	}
-	return s
 }

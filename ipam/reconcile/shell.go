@@ -159,7 +159,7 @@ func (s *Shell) loop(ctx context.Context) {
 // more joins inputs that are waiting, as long as they are of kinds that add up.
 func (s *Shell) more(in Input) Input {
 	for range cap(s.inbox) {
-		if in.Lead != nil || in.Listed != nil || in.Pool != nil || in.Pods != nil {
+		if in.Lead != nil || in.Listed != nil || in.Pools != nil || in.Pods != nil {
 			return in
 		}
 		select {
@@ -208,9 +208,16 @@ func (s *Shell) list(ctx context.Context, ask List) Listed {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	fail := func(what string, err error) Listed {
+		l := Listed{ID: ask.ID, Err: err.Error(), ReadBegun: started, Begun: started}
+		if coded, ok := errors.AsType[interface {
+			error
+			ErrorCode() string
+		}](err); ok {
+			l.Code = coded.ErrorCode()
+		}
 		s.o.Watch.Listed("error", s.now().At-started)
 		s.o.Log.Warn("cannot "+what, "error", err)
-		return Listed{ID: ask.ID, Err: err.Error(), ReadBegun: started, Begun: started}
+		return l
 	}
 	snaps, err := s.o.Bus.LatestSnapshots(ctx)
 	if err != nil {
@@ -287,11 +294,16 @@ func (s *Shell) log(c Call, a Answer) Answer {
 		eni = a.ENI.ID
 	}
 	said := []any{"node", c.Instance, "eni", eni, "code", code, "took", a.Took.Round(time.Millisecond).String()}
-	if c.Count+len(c.Addresses) > 0 {
-		said = append(said, "addresses", max(c.Count, len(c.Addresses)))
+	for _, of := range []struct {
+		key   string
+		count int
+	}{{"addresses", c.Count + c.Addrs6 + len(c.Addresses)}, {"prefixes", c.Prefixes + c.Prefixes6 + len(c.Give)}} {
+		if of.count > 0 {
+			said = append(said, of.key, of.count)
+		}
 	}
 	if c.Device > 0 {
-		said = append(said, "device", c.Device)
+		said = append(said, "device", c.place().String())
 	}
 	if a.Text != "" {
 		said = append(said, "text", a.Text)

@@ -140,7 +140,7 @@ func testListed() Listed {
 }
 
 func testConfig() Config {
-	return Config{Cluster: "c", Pool: Pool{Target: ipam.Target{Warm: 4, UsePrimary: true}}}
+	return Config{Cluster: "c", Pools: []Pool{{Target: ipam.Target{Warm: 4, UsePrimary: true}}}}
 }
 
 // started runs a shell in the bubble until its end.
@@ -302,11 +302,11 @@ func TestShellBusDown(t *testing.T) {
 }
 
 func TestNewShell(t *testing.T) {
-	_, err := NewShell(Options{Config: Config{Pool: Pool{Target: ipam.Target{Warm: -1, AtOnce: 99}}}})
+	_, err := NewShell(Options{Config: Config{Pools: []Pool{{Target: ipam.Target{Warm: -1, AtOnce: 99}}}}})
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"cluster: is empty", "pool.warm.free: is -1", "pool.release.atOnce: is 99; set 1..16"} {
+	for _, want := range []string{"cluster: is empty", "pools[0].warm.free: is -1", "pools[0].release.atOnce: is 99; set 1..16"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

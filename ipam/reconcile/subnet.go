@@ -1,204 +1,128 @@
 package reconcile
 
 import (
-	"fmt"
 	"slices"
-	"time"
+	"strings"
 
 	"github.com/enichain/enichain/ipam"
 )
 
-// mark is what is known of a subnet that could not give what was asked of it. While it stands, nobody fills warm
-// pools there, and one node at a time may try, for no more than EC2 says is free.
-type mark struct {
-	code     string
-	since    time.Time
-	until    time.Duration // nothing is asked before
-	lookedAt time.Duration // when EC2 was last asked how much is free
-	free     int
-	fails    int
-	probe    ipam.InstanceID // who is trying now
-}
-
+// Tags of subnets, with the meaning that amazon-vpc-cni-k8s gives them.
 const (
-	optOut     = "kubernetes.io/role/cni" // tag of a subnet; "0" keeps us out of it (amazon-vpc-cni-k8s, subnet discovery)
-	plenty     = 32                       // free addresses at which a mark is lifted
-	markLeast  = 15 * time.Second
-	markMost   = 2 * time.Minute // amazon-vpc-cni-k8s waits as long, for the whole node
-	codeNoFree = "InsufficientFreeAddressesInSubnet"
+	TagRole = "kubernetes.io/role/cni"          // "0" keeps everybody out of the subnet; any other value lets in
+	TagFor  = "cni.networking.k8s.aws/cluster/" // and a cluster's name: if there is any, those clusters alone
 )
 
-// refused marks a subnet after an answer of class SubnetFull.
-func (c *Core) refused(now Now, id ipam.SubnetID, code string) {
-	m := c.marks[id]
-	if m == nil {
-		m = &mark{since: now.Wall, lookedAt: never}
-		c.marks[id] = m
-	}
-	m.code, m.probe = code, ""
-	m.fails++
-	m.until = now.At
-	if m.fails > 1 {
-		m.until += backoff(m.fails-1, markLeast, markMost)
-	}
-	m.lookedAt = never
-	c.network = true
+// EC2's codes for a subnet that has no free address; of class SubnetFull, all others say that it has no free, aligned /28.
+const (
+	full    = "InsufficientFreeAddressesInSubnet" // no address is free
+	unclear = "InvalidParameterValue"             // it does not say which of the two it is
+)
+
+const block = ipam.PrefixSlots // addresses that a /28 takes
+
+// empty says whether the pool has no choice of its own: then the node's own subnet is it.
+func (s Subnets) empty() bool { return len(s.IDs)+len(s.Tags) == 0 }
+
+// discovers says whether the pool takes what is tagged for CNIs, as amazon-vpc-cni-k8s's subnet discovery does; then a
+// node's own subnet is among them if it has no such tag.
+func (s Subnets) discovers() bool {
+	_, ok := s.Tags[TagRole]
+	return ok && len(s.Tags) == 1 && len(s.IDs) == 0
 }
 
-// looked takes in how much EC2 says is free.
-func (m *mark) looked(now Now, free int) {
-	m.free = free
-	if now.At < m.until {
-		return
+// take says whether a pool's interfaces of an instance may be in a subnet.
+func (s Subnets) take(subnet Subnet, row Instance, cluster string) bool {
+	role, tagged := subnet.Tags[TagRole]
+	if subnet.Zone != row.Zone || subnet.VPC != row.VPC || role == "0" {
+		return false
 	}
-	m.lookedAt = now.At
-	if free == 0 {
-		m.fails++
-		m.until = now.At + backoff(m.fails, markLeast, markMost)
+	if slices.Contains(s.IDs, subnet.ID) {
+		return true
 	}
+	if tagged && !meant(subnet.Tags, cluster) {
+		return false
+	}
+	if s.empty() || s.discovers() && !tagged {
+		return subnet.ID == row.Subnet
+	}
+	for key, value := range s.Tags {
+		got, ok := subnet.Tags[key]
+		if !ok || got != value && key != TagRole {
+			return false
+		}
+	}
+	return len(s.Tags) > 0
 }
 
-// gave takes in that a call got count addresses from a subnet.
-func (c *Core) gave(now Now, id ipam.SubnetID, count int) {
-	if s, ok := c.subnets[id]; ok {
-		s.Free = max(s.Free-count, 0)
-		c.subnets[id] = s
-	}
-	m := c.marks[id]
-	if m == nil {
-		return
-	}
-	m.probe, m.fails = "", 0
-	m.free = max(m.free-count, 0)
-	switch {
-	case m.free >= plenty:
-		delete(c.marks, id)
-	case m.free == 0:
-		m.until, m.lookedAt = now.At+markLeast, never
-	}
-}
-
-// open says how many addresses a node may ask for in a subnet now; most = no known bound. Where the answer is not
-// known any more, EC2 is asked.
-func (c *Core) open(now Now, n *node, id ipam.SubnetID) (most int, ok bool) {
-	m := c.marks[id]
-	switch {
-	case m == nil:
-		return 1 << 30, true
-	case now.At < m.until:
-		return 0, false
-	case m.lookedAt < m.until:
-		c.network = true
-		return 0, false
-	case m.probe != "" && m.probe != n.id:
-		return 0, false
-	}
-	return m.free, m.free > 0
-}
-
-// choose finds the subnet for a new interface of a node: in its zone and VPC, open, with the most free addresses.
-// blocked is one that would do if it were not marked.
-func (c *Core) choose(now Now, n *node) (id ipam.SubnetID, most int, blocked ipam.SubnetID) {
-	found := false
-	for _, s := range c.candidates(n) {
-		room, ok := c.open(now, n, s.ID)
-		if !ok {
-			if blocked == "" {
-				blocked = s.ID
+// meant says whether a subnet is for a cluster: it is for all, or named for this one.
+func meant(tags map[string]string, cluster string) bool {
+	some := false
+	for key := range tags {
+		if name, ok := strings.CutPrefix(key, TagFor); ok {
+			if name == cluster {
+				return true
 			}
-			continue
-		}
-		if !found {
-			id, most, found = s.ID, room, true
+			some = true
 		}
 	}
-	return id, most, blocked
+	return !some
 }
 
-func (c *Core) candidates(n *node) []Subnet {
+// candidates are the subnets where a pool's interfaces of a node may be made, that with the most free addresses first.
+// Where the pool has IPv6, those without come last, and not at all if it has nothing else.
+func (c *Core) candidates(n *node, p Pool) []Subnet {
 	var fit []Subnet
-	want := c.cfg.Pool.Subnets
-	for _, s := range c.subnets {
-		chosen := slices.Contains(want.IDs, s.ID)
-		for key, value := range want.Tags {
-			chosen = chosen || s.Tags[key] == value
-		}
-		if chosen && s.Zone == n.row.Zone && s.VPC == n.row.VPC && s.Tags[optOut] != "0" {
+	for _, id := range c.zones[zone{n.row.VPC, n.row.Zone}] {
+		if s := c.subnets[id]; p.Subnets.take(s, n.row, c.cfg.Cluster) {
 			fit = append(fit, s)
 		}
 	}
-	if own, ok := c.subnets[n.row.Subnet]; ok && len(fit) == 0 && len(want.IDs) == 0 {
-		fit = append(fit, own) // the node's own, where tags choose none in its zone
-	}
 	slices.SortFunc(fit, func(a, b Subnet) int {
-		switch {
-		case a.Free != b.Free:
-			return b.Free - a.Free
-		case a.ID < b.ID:
-			return -1
+		if p.has6() && a.CIDR6.IsValid() != b.CIDR6.IsValid() {
+			if a.CIDR6.IsValid() {
+				return -1
+			}
+			return 1
 		}
-		return 1
+		if a.Free != b.Free {
+			return b.Free - a.Free
+		}
+		return strings.Compare(string(a.ID), string(b.ID))
 	})
 	return fit
 }
 
-// tight says whether a marked subnet is still known to have little or nothing.
-func (m *mark) tight(now Now) bool {
-	return m != nil && (now.At < m.until || m.lookedAt < m.until || m.free < plenty)
+// zone is where subnets are looked for.
+type zone struct{ vpc, zone string }
+
+// choice is where a new interface can be made now, and how.
+type choice struct {
+	subnet ipam.SubnetID // "" = nowhere
+	blocks bool          // it has a free /28, as far as is known
+	most   int           // single addresses that may be asked for
 }
 
-// scarce says whether everything a node could grow in has little or nothing left: then its warm pool is not filled.
-func (c *Core) scarce(now Now, n *node) bool {
-	fit := c.candidates(n)
-	for _, s := range fit {
-		if !c.marks[s.ID].tight(now) {
-			return false
-		}
-	}
-	return len(fit) > 0
-}
-
-// hunger notes whether a node's pods wait for room in a subnet.
-func (c *Core) hunger(n *node, v ipam.Node) {
-	if v.Waiting > 0 && v.Grow && n.why != nil && n.why.Subnet != "" {
-		c.hungry[n.id] = n.why.Subnet
-		return
-	}
-	delete(c.hungry, n.id)
-}
-
-// pressed says whether other nodes' pods wait for room in a subnet that this one has addresses of, while there is
-// nowhere else to grow: then it keeps none that it does not use.
-func (c *Core) pressed(now Now, n *node) bool {
-	if len(c.hungry) == 0 || !c.scarce(now, n) {
-		return false
-	}
-	for id, subnet := range c.hungry {
-		other := c.nodes[id]
-		if other == nil || other == n || now.At-other.heard >= silence {
+// choose finds the subnet for a new interface: the first candidate with a free /28 if the pool wants one, else the first
+// with free addresses, if single ones will do.
+func (c *Core) choose(now Now, n *node, p Pool, l ipam.Limits) choice {
+	var found choice
+	for _, s := range c.candidates(n, p) {
+		if c.gates[gateSubnet+string(s.ID)].shut(now, n) {
 			continue
 		}
-		for _, t := range n.enis {
-			if t.Subnet == subnet && t.Instance == n.id {
-				return true
-			}
+		if p.blocks(l) && c.hasBlock(now, n, s.ID) {
+			return choice{s.ID, true, 0}
+		}
+		if most, ok := c.open(now, n, s.ID); ok && found.subnet == "" && p.singles() {
+			found = choice{s.ID, false, most}
 		}
 	}
-	return false
+	return found
 }
 
-// whySubnet says what a mark means for people.
-func (c *Core) whySubnet(now Now, id ipam.SubnetID) *ipam.Why {
-	m := c.marks[id]
-	if !m.tight(now) {
-		return nil
-	}
-	text := fmt.Sprintf("%s (%s) has %d free addresses", id, c.subnets[id].CIDR, m.free)
-	if m.code != codeNoFree {
-		text = fmt.Sprintf("%s (%s) refused with %s; EC2 counts %d free addresses", id, c.subnets[id].CIDR, m.code, m.free)
-	}
-	return &ipam.Why{Code: m.code, Text: text, Subnet: id, Since: m.since, RetryIn: seconds(m.until - now.At)}
+// hasBlock says whether a node may ask for a /28 in a subnet now.
+func (c *Core) hasBlock(now Now, n *node, id ipam.SubnetID) bool {
+	s, ok := c.subnets[id]
+	return !c.gates[gateBlocks+string(id)].shut(now, n) && (!ok || s.Free >= block) && !c.marks[id].shutFor(now)
 }
-
-// seconds rounds up.
-func seconds(d time.Duration) int { return max(int((d+time.Second-1)/time.Second), 0) }

@@ -15,7 +15,7 @@ func TestToken(t *testing.T) {
 	s := newScript(t)
 	s.only = 1
 	s.listed.ENIs[0].Addresses = addresses(20, 5)
-	s.snap.Waiting = 2
+	s.snap.Pools = []ipam.PoolSummary{{Name: "default", Waiting: 2}}
 	s.snap.ENIs = []ipam.ENISummary{{ENI: "eni-0", Attachment: "at-0", Link: true, Leased: 5}}
 	s.step(Input{Snapshots: []ipam.Snapshot{s.snap}})
 	s.lead(1)
@@ -23,12 +23,12 @@ func TestToken(t *testing.T) {
 	if first.Action != Create || first.Count != 5 || first.Device != 1 || first.Subnet != "subnet-a" || first.Urgency != ForWaiting {
 		t.Fatalf("%+v", first)
 	}
-	if diff := cmp.Diff(map[string]string{TagCluster: "c", TagNode: "i-1", TagSlot: "1"}, first.Tags); diff != "" {
+	if diff := cmp.Diff(map[string]string{TagCluster: "c", TagNode: "i-1", TagSlot: "1", TagPool: "default"}, first.Tags); diff != "" {
 		t.Errorf("tags (-want +got):\n%s", diff)
 	}
 	s.now += Deadline
 	s.step(Input{Answers: []Answer{{ID: first.ID, Class: Unknown}}})
-	s.say(func(n *ipam.Snapshot) { n.Waiting, n.Gen = 9, 3 })
+	s.say(func(n *ipam.Snapshot) { n.Pools, n.Gen = []ipam.PoolSummary{{Name: "default", Waiting: 9}}, 3 })
 	made := func() (calls []Call) { // for slot 1; another slot is another matter
 		for _, c := range s.calls {
 			if c.Device == 1 {
@@ -66,7 +66,7 @@ func TestRefusedAfterUnknown(t *testing.T) {
 	s := newScript(t)
 	s.only = 1
 	s.listed.ENIs[0].Addresses = addresses(20, 5)
-	s.snap.Waiting = 1
+	s.snap.Pools = []ipam.PoolSummary{{Name: "default", Waiting: 1}}
 	s.snap.ENIs = []ipam.ENISummary{{ENI: "eni-0", Attachment: "at-0", Link: true, Leased: 5}}
 	s.step(Input{Snapshots: []ipam.Snapshot{s.snap}})
 	s.lead(1)
@@ -79,13 +79,13 @@ func TestRefusedAfterUnknown(t *testing.T) {
 		if n := s.nodes["i-1"]; n.inflight != nil {
 			s.step(Input{Answers: []Answer{{ID: n.inflight.ID, Class: Quota, Code: "NetworkInterfaceLimitExceeded"}}})
 		}
-		why := s.newest().Why
+		why := s.newest().Pools[0].Why
 		said = said || why != nil && why.Code == "NetworkInterfaceLimitExceeded"
 	}
 	if !said {
 		t.Error("the reason was never said")
 	}
 	if n := s.nodes["i-1"]; len(n.creations) > 0 {
-		t.Errorf("still counted on after 150 s: %+v", n.creations[1])
+		t.Errorf("still counted on after 150 s: %+v", n.creations[ipam.Slot{Device: 1}])
 	}
 }

@@ -20,7 +20,7 @@ func (s *Store) bellPath() string { return s.path + ".bell" }
 
 // ring tells of a commit. It is a hint and has no error: a waiter has a timer as well.
 func (s *Store) ring(m *Meta) {
-	f, err := os.OpenFile(s.bellPath(), os.O_WRONLY|os.O_CREATE|unix.O_CLOEXEC, 0o644)
+	f, err := open(s.bellPath(), unix.O_WRONLY|unix.O_CREAT)
 	if err != nil {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -81,7 +82,7 @@ func (s *Store) build(path string, now Now, id Identity, past Past) (*Meta, erro
 		return nil, err
 	}
 	meta := Meta{Instance: id.Instance, Boot: id.Boot, Inc: id.Inc, Type: id.Type, MaxPods: id.MaxPods, Seq: 1,
-		Gen: past.Gen, Seen: past.Seen, Created: now.Wall, Policy: ipam.NodePolicy{Cooldown: DefaultCooldown}}
+		Gen: past.Gen, Seen: past.Seen, Created: now.Wall}
 	if past.Unknown {
 		meta.Hold = &Hold{S0: 1}
 	}
@@ -120,21 +121,38 @@ func (t *Tx) restore(now Now, past Past) {
 			t.enter(&Address{Address: a, ENI: "", State: ipam.Leased, Lost: true, Owner: l.Attachment})
 			mine = append(mine, a)
 		}
+		slices.SortFunc(mine, byFamily)
 		if l.Addresses, l.ENIID = mine, ""; len(mine) > 0 {
-			t.put(bucketLeases, leaseKey(l.Attachment), l)
+			t.put(bucketLeases, leaseKey(l.Attachment), &l)
 			t.meta.Leasable = true // it was leased: a full node stays ready while its file is made anew
 		}
 	}
 	for _, f := range past.Fenced {
-		if _, taken := t.address(f.Address); taken {
-			continue // a pod has it, whatever was written down
-		}
 		t.stub(f)
-		t.enter(&Address{Address: f.Address, ENI: f.ENI, Attachment: f.Attachment, State: ipam.Fenced, Fence: t.bump()})
+		t.restoreFence(f)
 	}
 	for _, h := range past.Held {
 		t.stub(h)
-		t.putHeld(Held{Life: h, Hold: Hold{S0: t.bump()}}, true)
+		t.hold(h, h.size())
+	}
+}
+
+// restoreFence fences again what the ledger says, but for what a pod has: that was written down, and not fenced before
+// the pod came. The rest of such a prefix is held: it comes back, and nobody may ask EC2 to take it.
+func (t *Tx) restoreFence(f Life) {
+	addresses := []netip.Addr{f.Address}
+	if f.Prefix.IsValid() {
+		addresses = addressesOf(f.Prefix)
+	}
+	taken := slices.ContainsFunc(addresses, func(a netip.Addr) bool { _, ok := t.address(a); return ok })
+	switch {
+	case taken && f.Prefix.IsValid():
+		t.hold(f, f.size())
+	case taken:
+	default:
+		for _, a := range addresses {
+			t.enter(&Address{Address: a, ENI: f.ENI, Attachment: f.Attachment, State: ipam.Fenced, Fence: t.bump(), Prefix: f.Prefix})
+		}
 	}
 }
 

@@ -1,11 +1,11 @@
 package store
 
 import (
-	"crypto/sha1"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,8 +32,9 @@ func (s *Store) Defer(a ipam.Attachment, cause string) error {
 	if err := os.Mkdir(s.deferredPath(), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("cannot defer the end of %s: %w", a, err)
 	}
-	sum := sha1.Sum(leaseKey(a))
-	name := filepath.Join(s.deferredPath(), hex.EncodeToString(sum[:]))
+	sum := fnv.New128a()
+	sum.Write(leaseKey(a))
+	name := filepath.Join(s.deferredPath(), hex.EncodeToString(sum.Sum(nil)))
 	temp := fmt.Sprintf("%s.%d.new", name, os.Getpid())
 	if err := os.WriteFile(temp, text, 0o644); err != nil {
 		return fmt.Errorf("cannot defer the end of %s: %w", a, err)

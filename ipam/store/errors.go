@@ -70,23 +70,40 @@ func (e *DamagedError) Error() string {
 // transaction: a caller that wants to wait takes a ticket in the same transaction and returns nil.
 type EmptyError struct {
 	Pool     string
-	Primary  bool         // only the primary interface was asked for
-	Counts   Counts       // of the interfaces that could have served
-	ENIs     int          // how many those are
-	Prefix   bool         // only delegated prefixes were asked for
-	Prefixes int          // delegated prefixes on the interfaces that could have served
-	Others   []string     // names of pools that do exist here, when this one does not
-	Ahead    int          // live tickets before this caller
-	NextCool ipam.Instant // when the next cooling address ends its time; 0 = none cools
-	Why      *ipam.Why    // what keeps the pool from growing, as last told by the reconciler
-	Supplied bool         // any supply was ever accepted
-	Heard    time.Time    // when the last one was; wall clock, for people
-	Mute     *Mute        // the agent cannot reach the bus
+	Primary  bool     // only the primary interface was asked for
+	Counts   Counts   // of the pool's interfaces, or of the primary one
+	Counts6  Counts   // of Counts, the IPv6 ones
+	ENIs     int      // interfaces that could have served
+	Here     int      // interfaces of the pool on this node, ready or not
+	Known    bool     // the reconciler told of this pool
+	Prefix   bool     // only delegated prefixes were asked for
+	Prefixes int      // delegated prefixes on the interfaces that could have served
+	Others   []string // names of this node's other pools
+	// PrimaryPool is whose the primary interface is, "" while nobody told; PrimaryClosed: pods may not use it.
+	PrimaryPool   string
+	PrimaryClosed bool
+	Ahead         int          // live tickets before this caller
+	NextCool      ipam.Instant // when the next cooling address ends its time; 0 = none cools
+	Why           *ipam.Why    // what keeps the pool from growing, as last told by the reconciler
+	Supplied      bool         // any supply was ever accepted
+	Heard         time.Time    // when the last one was; wall clock, for people
+	Mute          *Mute        // the agent cannot reach the bus
 }
 
 func (e *EmptyError) Error() string {
 	return fmt.Sprintf("cannot lease an address of pool %q: %d leased, %d cooling, %d pending, %d fenced, %d held, %d ahead",
 		e.Pool, e.Counts.Leased, e.Counts.Cooling, e.Counts.Pending, e.Counts.Fenced, e.Counts.Held, e.Ahead)
+}
+
+// FamilyError says that a pool has no addresses of a family, and never will have as it is configured.
+type FamilyError struct {
+	Pool  string
+	Has   []Family
+	Wants Family
+}
+
+func (e *FamilyError) Error() string {
+	return fmt.Sprintf("cannot lease an IPv%d address of pool %q: it has IPv%d alone", e.Wants, e.Pool, e.Has[0])
 }
 
 // UnavailableError says why an address that was asked for by name cannot be had here.

@@ -2,14 +2,28 @@ package store
 
 import (
 	"net/netip"
-
-	"github.com/enichain/enichain/ipam"
 )
 
-// forget is the first step of protocol A4: the address goes, seq rises to s0, a held record stays.
+// forget is the first step of protocol A4: the address goes, seq rises to s0, a held record stays. What nobody leases of
+// a delegated prefix is forgotten together, and has one record.
 func (t *Tx) forget(a *Address) {
 	t.drop(a)
-	t.putHeld(Held{Life: a.life(), Hold: Hold{S0: t.bump()}}, true)
+	t.hold(a.life(), 1)
+}
+
+// hold puts n addresses of a life to its held record, whose way back begins now.
+func (t *Tx) hold(l Life, n int) {
+	h := Held{Life: l, Hold: Hold{S0: t.bump()}}
+	if l.Prefix.IsValid() {
+		h.N = n
+	}
+	if old, ok := t.heldAt(l.heldKey()); ok {
+		t.countHeld(old, -1)
+		if old.Hold == h.Hold {
+			h.N += old.N
+		}
+	}
+	t.putHeld(h, true)
 }
 
 // Proof is the second step: the stream holds a snapshot of this pool file with seq or a newer one, so that nobody who
@@ -64,12 +78,27 @@ func (t *Tx) Held() []Held {
 	return all
 }
 
-// Fenced are the fenced addresses in their lives.
+// Fenced are the fenced addresses and prefixes in their lives, the addresses first.
 func (t *Tx) Fenced() []Life {
 	var all []Life
-	for _, a := range t.addresses() {
-		if a.State == ipam.Fenced {
-			all = append(all, a.life())
+	t.each(bucketFenced, nil, func(k, _ []byte) bool {
+		if addr, ok := netip.AddrFromSlice(k); ok {
+			if a, ok := t.address(addr); ok {
+				all = append(all, a.life())
+			}
+		}
+		return true
+	})
+	for _, e := range t.ranked() {
+		if e.Counts.Fenced == 0 {
+			continue
+		}
+		for _, f := range []Family{IPv4, IPv6} {
+			for _, d := range t.blocksOf(e, f, rankFenced, rankFenced) {
+				if a, ok := t.address(d.Prefix.Addr()); ok {
+					all = append(all, a.life())
+				}
+			}
 		}
 	}
 	return all
@@ -107,28 +136,31 @@ func (t *Tx) holds() []Hold {
 	return all
 }
 
-func (t *Tx) heldOf(e ipam.ENIID, a netip.Addr) (Held, bool) {
-	var h Held
-	return h, t.get(bucketHeld, heldKey(e, a), &h)
+func (t *Tx) heldAt(key []byte) (h Held, ok bool) {
+	ok = t.get(bucketHeld, key, &h)
+	return h, ok
 }
 
 func (t *Tx) putHeld(h Held, fresh bool) {
 	if fresh {
-		t.countHeld(h.ENI, 1)
+		t.countHeld(h, 1)
 	}
-	t.put(bucketHeld, heldKey(h.ENI, h.Address), h)
+	t.put(bucketHeld, h.heldKey(), h)
 	t.dirty = true
 }
 
 func (t *Tx) dropHeld(h Held) {
-	t.countHeld(h.ENI, -1)
-	t.delete(bucketHeld, heldKey(h.ENI, h.Address))
+	t.countHeld(h, -1)
+	t.delete(bucketHeld, h.heldKey())
 	t.bump()
 }
 
-func (t *Tx) countHeld(id ipam.ENIID, d int) {
-	if e := t.load()[id]; e != nil {
-		e.Counts.Held += d
+func (t *Tx) countHeld(h Held, d int) {
+	if e := t.load()[h.ENI]; e != nil {
+		e.Counts.Held += d * h.count()
+		if h.Prefix.Addr().Is6() || h.Address.Is6() {
+			e.Counts6.Held += d * h.count()
+		}
 		t.tell(e)
 	}
 }

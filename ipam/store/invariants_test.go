@@ -3,7 +3,6 @@ package store_test
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -42,11 +41,6 @@ func (w *walk) check() {
 	if after.Meta.Seen.Less(w.before.Meta.Seen) {
 		w.T.Errorf("S8 after %s: seen fell from %v to %v", w.op, w.before.Meta.Seen, after.Meta.Seen)
 	}
-	for _, l := range w.fencedNow(after) {
-		if e := w.ec2[l.ENI]; e != nil && slices.ContainsFunc(e.Prefixes, func(p netip.Prefix) bool { return p.Contains(l.Address) }) {
-			w.T.Errorf("after %s: %s is fenced by itself, and of a delegated prefix", w.op, l.Address)
-		}
-	}
 	w.recount(after)
 	w.snapshots(after)
 	w.before = after
@@ -60,7 +54,7 @@ func (w *walk) wrong(was, is store.Address) string {
 		return "begins so"
 	case was.State == "":
 		for _, h := range w.before.Held {
-			if h.Address == is.Address && h.ENI == is.ENI && h.S1 == 0 {
+			if (h.Address == is.Address || h.Prefix.Contains(is.Address)) && h.ENI == is.ENI && h.S1 == 0 {
 				return fmt.Sprintf("S5: it was held, %+v", h.Hold)
 			}
 		}
@@ -73,48 +67,82 @@ func (w *walk) wrong(was, is store.Address) string {
 	return ""
 }
 
-func (w *walk) fencedNow(s store.State) (all []store.Address) {
-	for _, a := range s.Addresses {
-		if a.State == ipam.Fenced {
-			all = append(all, a)
+// recount counts all addresses one by one, and compares: counts of interfaces by family, what of it is in prefixes, and
+// that the fenced addresses of a prefix are all of it.
+func (w *walk) recount(s store.State) {
+	type sums struct {
+		Counts, Counts6     store.Counts
+		Prefixed, Prefixed6 store.Prefixed
+	}
+	got, want := map[ipam.ENIID]*sums{}, map[ipam.ENIID]*sums{}
+	bridges := map[netip.Prefix]bool{}
+	n := map[ipam.ENIID]int{}
+	for _, e := range s.ENIs {
+		got[e.ENI] = &sums{e.Counts, e.Counts6, e.Prefixed, e.Prefixed6}
+		want[e.ENI], n[e.ENI] = new(sums), e.N
+		for _, b := range e.Bridges {
+			bridges[b.Prefix] = true
 		}
 	}
-	return all
-}
-
-func (w *walk) recount(s store.State) {
-	want := map[ipam.ENIID]store.Counts{}
-	for _, e := range s.ENIs {
-		want[e.ENI] = store.Counts{}
-	}
+	fenced := map[netip.Prefix]int{}
 	for _, a := range s.Addresses {
 		c := want[a.ENI]
-		switch {
-		case a.State == ipam.Pending:
-			c.Pending++
-		case a.State == ipam.Free && !a.Flagged:
-			c.Free++
-		case a.State == ipam.Leased:
-			c.Leased++
-			if a.Lost {
-				c.Lost++
-			}
-		case a.State == ipam.Fenced:
-			c.Fenced++
-		default:
-			c.Cooling++
+		if c == nil {
+			continue
 		}
-		want[a.ENI] = c
+		tally(&c.Counts, a)
+		prefixed := &c.Prefixed
+		if a.Address.Is6() {
+			tally(&c.Counts6, a)
+			prefixed = &c.Prefixed6
+		}
+		if a.Prefix.IsValid() && a.State == ipam.Free && !a.Flagged {
+			prefixed.Free++
+			if n[a.ENI] == 0 && bridges[a.Prefix] {
+				prefixed.Kept++
+			}
+		}
+		if a.Prefix.IsValid() && a.State == ipam.Fenced {
+			fenced[a.Prefix]++
+		}
+	}
+	for p, n := range fenced {
+		if n != ipam.PrefixSize(p) {
+			w.T.Errorf("after %s: %d addresses of %s are fenced, and the others are not", w.op, n, p)
+		}
 	}
 	for _, h := range s.Held {
-		c := want[h.ENI]
-		c.Held++
-		want[h.ENI] = c
-	}
-	for _, e := range s.ENIs {
-		if d := cmp.Diff(want[e.ENI], e.Counts); d != "" {
-			w.T.Errorf("after %s: counts of %s (-want +got):\n%s", w.op, e.ENI, d)
+		if c := want[h.ENI]; c != nil {
+			n := max(h.N, 1)
+			c.Counts.Held += n
+			if h.Address.Is6() || h.Prefix.Addr().Is6() {
+				c.Counts6.Held += n
+			}
 		}
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		w.T.Errorf("after %s: counts (-want +got):\n%s", w.op, d)
+	}
+}
+
+func tally(c *store.Counts, a store.Address) {
+	switch {
+	case a.State == ipam.Pending:
+		c.Pending++
+	case a.State == ipam.Free && !a.Flagged:
+		c.Free++
+		if a.Address.Is6() {
+			c.Free6++
+		}
+	case a.State == ipam.Leased:
+		c.Leased++
+		if a.Lost {
+			c.Lost++
+		}
+	case a.State == ipam.Fenced:
+		c.Fenced++
+	default:
+		c.Cooling++
 	}
 }
 

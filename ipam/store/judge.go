@@ -43,7 +43,8 @@ func judge(s ipam.Supply, local map[netip.Addr]string) (good []ipam.SuppliedENI,
 			}
 		}
 	}
-	ids, macs, taken := map[ipam.ENIID]bool{}, map[string]bool{}, map[netip.Addr]ipam.ENIID{}
+	ids, macs := map[ipam.ENIID]bool{}, map[string]bool{}
+	c := claims{primaries, map[netip.Addr]ipam.ENIID{}, map[netip.Prefix]ipam.ENIID{}, map[netip.Prefix]ipam.ENIID{}}
 	for _, e := range s.ENIs {
 		why := faultOf(e, s.VPC)
 		switch {
@@ -59,26 +60,36 @@ func judge(s ipam.Supply, local map[netip.Addr]string) (good []ipam.SuppliedENI,
 		}
 		ids[e.ENI], macs[e.MAC] = true, true
 		e.Addresses = slices.Clone(e.Addresses)
-		refused = append(refused, enterPrefixes(&e, primaries, taken)...)
-		e.Addresses = slices.DeleteFunc(e.Addresses, func(a netip.Addr) bool {
-			a = a.Unmap()
-			why := addressFault(a, e)
-			if why == "" {
-				why = primaries[a]
-			}
-			if other, dup := taken[a]; why == "" && dup {
-				why = "it is listed on " + string(other) + " too"
-			}
-			if why != "" {
-				refused = append(refused, Refusal{ENI: e.ENI, Address: a, Reason: why})
-				return true
-			}
-			taken[a] = e.ENI
-			return false
-		})
+		refused = append(refused, c.prefixes(&e)...)
+		refused = append(refused, c.addresses(&e)...)
 		good = append(good, e)
 	}
 	return good, refused
+}
+
+// addresses takes out of an interface's single addresses those that cannot be believed.
+func (c *claims) addresses(e *ipam.SuppliedENI) (refused []Refusal) {
+	e.Addresses = slices.DeleteFunc(e.Addresses, func(a netip.Addr) bool {
+		a = a.Unmap()
+		why := addressFault(a, *e)
+		if why == "" {
+			why = c.never[a]
+		}
+		other, dup := c.taken[a]
+		if !dup {
+			other, dup = c.blocks[blockOf(a)]
+		}
+		if why == "" && dup {
+			why = "it is listed on " + string(other) + " too"
+		}
+		if why != "" {
+			refused = append(refused, Refusal{ENI: e.ENI, Address: a, Reason: why})
+			return true
+		}
+		c.taken[a], c.inside[blockOf(a)] = e.ENI, e.ENI
+		return false
+	})
+	return refused
 }
 
 // faultOf says what makes an interface unbelievable as a whole.
@@ -106,6 +117,8 @@ func faultOf(e ipam.SuppliedENI, vpc []netip.Prefix) string {
 		return fmt.Sprintf("its primary address %s is not in its subnet %s", e.Primary6, e.Subnet6)
 	case e.Device < 0 || e.Device > maxDevices || e.Card < 0:
 		return fmt.Sprintf("its device index %d on card %d is out of range", e.Device, e.Card)
+	case e.MTU != 0 && (e.MTU < ipam.LeastMTU || e.MTU > ipam.MostMTU):
+		return fmt.Sprintf("its MTU %d is not %d..%d", e.MTU, ipam.LeastMTU, ipam.MostMTU)
 	}
 	return ""
 }

@@ -14,6 +14,9 @@ type LeaseRequest struct {
 	ipam.Attachment
 	Pool     string
 	Families []Family // one address of each, all of one interface: a pod's packets leave by one
+	// Optional are families of which it gets an address too where there is one now, on the same interface; where there is
+	// none, or the pool has no such family, it goes without.
+	Optional []Family
 	// Want are addresses asked for by name, at most one per family: exactly these or an *UnavailableError.
 	Want    []netip.Addr
 	Primary bool // of the primary interface only: for callers that cannot steer to another one
@@ -49,27 +52,65 @@ func (t *Tx) Lease(now Now, r LeaseRequest) (Lease, error) {
 		l.Repeated = true
 		return l, nil
 	}
-	slices.Sort(r.Families)
+	choices, err := t.choices(r)
+	if err != nil {
+		return Lease{}, err
+	}
 	if r.Prefix {
-		return t.leasePrefix(now, r)
+		return t.leasePrefix(now, r, choices)
 	}
 	if len(r.Want) > 0 {
 		return t.leaseNamed(now, r)
 	}
 	ahead := t.ahead(now, r)
 	p := picker{t: t, now: now, r: r, eligible: t.eligible(r)}
-	p.gateway = r.Gateway && !t.has(GatewayAttachment())
-	if !p.enough(ahead) {
-		return Lease{}, t.empty(now, r, p.eligible, ahead)
+	p.gateways = t.lackGateways(r)
+	for _, families := range choices {
+		if !p.enough(families, ahead) {
+			continue
+		}
+		for _, cooled := range []bool{false, true} {
+			if e, got := p.pick(families, cooled); e != nil {
+				r.Families = families
+				return t.take(now, r, e, got), nil
+			}
+		}
 	}
-	e, got := p.pick(false)
-	if e == nil {
-		e, got = p.pick(true)
+	return Lease{}, t.empty(now, r, p.eligible, ahead)
+}
+
+// choices are the sets of families that a request may be served with, the best one first. A family that it must have
+// and that the pool has not is a *FamilyError: no waiting brings it.
+func (t *Tx) choices(r LeaseRequest) ([][]Family, error) {
+	asked := r.Families
+	if len(r.Want) > 0 {
+		asked = nil
 	}
-	if e == nil {
-		return Lease{}, t.empty(now, r, p.eligible, ahead)
+	for _, a := range r.Want {
+		asked = append(asked, FamilyOf(a))
 	}
-	return t.take(now, r, e, got), nil
+	has := []Family{IPv4, IPv6}
+	if p, ok := t.meta.Pool(r.Pool); ok {
+		has = p.Families
+	}
+	for _, f := range asked {
+		if !slices.Contains(has, f) {
+			return nil, &FamilyError{Pool: r.Pool, Has: has, Wants: f}
+		}
+	}
+	must := slices.Clone(r.Families)
+	slices.Sort(must)
+	more := slices.Clone(must)
+	for _, f := range r.Optional {
+		if slices.Contains(has, f) && !slices.Contains(more, f) {
+			more = append(more, f)
+		}
+	}
+	if len(more) == len(must) {
+		return [][]Family{must}, nil
+	}
+	slices.Sort(more)
+	return [][]Family{more, must}, nil
 }
 
 // Leased is the lease of an attachment, if it has one.
@@ -81,8 +122,6 @@ func (t *Tx) Leased(a ipam.Attachment) (Lease, bool) {
 	t.complete(&l)
 	return l, true
 }
-
-func (t *Tx) has(a ipam.Attachment) bool { return t.b.Bucket(bucketLeases).Get(leaseKey(a)) != nil }
 
 // complete adds what is true of the lease's interface now.
 func (t *Tx) complete(l *Lease) {
@@ -113,15 +152,16 @@ func (t *Tx) leaseNamed(now Now, r LeaseRequest) (Lease, error) {
 		got = append(got, a)
 	}
 	e := t.load()[got[0].ENI]
-	if r.Gateway && !t.has(GatewayAttachment()) {
-		p := picker{t: t, now: now, r: r, eligible: []*ENI{e}, except: r.Want}
-		for _, a := range slices.Clone(got) {
-			g := p.from(e, FamilyOf(a.Address), 1, true)
-			if len(g) == 0 {
-				return Lease{}, t.empty(now, r, []*ENI{e}, 0)
-			}
-			got = append(got, g...)
+	p := picker{t: t, now: now, r: r, eligible: []*ENI{e}, except: slices.Clone(r.Want)}
+	for _, f := range t.lackGateways(r) {
+		if !slices.ContainsFunc(r.Want, func(a netip.Addr) bool { return FamilyOf(a) == f }) {
+			continue
 		}
+		g := p.from(e, f, 1, true)
+		if len(g) == 0 {
+			return Lease{}, t.empty(now, r, []*ENI{e}, 0)
+		}
+		got = append(got, g...)
 	}
 	return t.take(now, r, e, got), nil
 }
@@ -135,8 +175,8 @@ func (t *Tx) whyNot(a *Address, known bool, now Now, r LeaseRequest) string {
 	switch {
 	case a.State == ipam.Leased:
 		return "it is leased to " + a.Owner.String()
-	case a.State == ipam.Cooling && a.Until > now.Boot:
-		return fmt.Sprintf("it cools for another %s", time.Duration(a.Until-now.Boot).Round(time.Second))
+	case a.State == ipam.Cooling && !t.cool(a, now):
+		return fmt.Sprintf("it cools for another %s", time.Duration(t.coolAt(a)-now.Boot).Round(time.Second))
 	case a.State != ipam.Free && a.State != ipam.Cooling:
 		return "it is " + string(a.State)
 	case e == nil || !e.Listed || !e.Ready || a.Lost || !a.Listed:
@@ -147,7 +187,7 @@ func (t *Tx) whyNot(a *Address, known bool, now Now, r LeaseRequest) string {
 		return fmt.Sprintf("it is of pool %q, not %q", e.Pool, r.Pool)
 	case (r.Primary || r.Gateway || r.Prefix) && e.N != 0:
 		return "it is not on the primary network interface, and the caller cannot steer to another one"
-	case !r.Prefix && !single(e, a.Address):
+	case !r.Prefix && e.keeps(a.Prefix):
 		return "it is in a delegated prefix that is kept for a bridge"
 	case r.InUse != nil && r.InUse(a.Address):
 		return "the kernel routes it to somebody already"
@@ -169,12 +209,12 @@ func (t *Tx) take(now Now, r LeaseRequest, e *ENI, got []*Address) Lease {
 	}
 	l.Addresses = t.bind(got[:n], r.Attachment)
 	if r.Gateway {
-		l.Gateways = t.gateways(now, r, e, got[n:])
+		l.Gateways = t.gateways(now, r, e, got[n:], l.Addresses)
 	}
 	if r.Prefix {
 		t.bridges(&l, e)
 	}
-	t.put(bucketLeases, leaseKey(r.Attachment), l)
+	t.put(bucketLeases, leaseKey(r.Attachment), &l)
 	t.endTicket(r.Attachment)
 	t.record(now, ipam.Record{Verb: ipam.PodAdded, Network: r.Network, Container: r.Container, IfName: r.IfName,
 		Netns: r.Netns, Address: l.Addresses, ENI: e.ENI, Pod: r.Pod, Took: r.Took})
@@ -193,32 +233,74 @@ func (t *Tx) bind(got []*Address, owner ipam.Attachment) []netip.Addr {
 	return out
 }
 
-// gateways are the node's reserved gateway addresses, leased with their first user and ended with their last.
-func (t *Tx) gateways(now Now, r LeaseRequest, e *ENI, fresh []*Address) []netip.Addr {
+// lackGateways are the families of which the node has no reserved gateway yet, and a request wants one.
+func (t *Tx) lackGateways(r LeaseRequest) (lack []Family) {
+	if !r.Gateway {
+		return nil
+	}
+	var g Lease
+	t.get(bucketLeases, leaseKey(GatewayAttachment()), &g)
+	for _, f := range []Family{IPv4, IPv6} {
+		if !slices.ContainsFunc(g.Addresses, func(a netip.Addr) bool { return FamilyOf(a) == f }) {
+			lack = append(lack, f)
+		}
+	}
+	return lack
+}
+
+// gateways are the node's reserved gateway addresses, one of each family that any lease needs one of, leased with the
+// first of those and ended with the last of all. It returns those of the lease's addresses, in their order.
+func (t *Tx) gateways(now Now, r LeaseRequest, e *ENI, fresh []*Address, of []netip.Addr) (mine []netip.Addr) {
 	owner := GatewayAttachment()
 	var g Lease
 	if !t.get(bucketLeases, leaseKey(owner), &g) {
-		g = Lease{Attachment: owner, Pool: r.Pool, ENIID: e.ENI, At: now.Boot, Wall: now.Wall, Addresses: t.bind(fresh, owner)}
+		g = Lease{Attachment: owner, Pool: r.Pool, ENIID: e.ENI, At: now.Boot, Wall: now.Wall}
 	}
+	g.Addresses = append(g.Addresses, t.bind(fresh, owner)...)
+	slices.SortFunc(g.Addresses, byFamily)
 	g.Users++
-	t.put(bucketLeases, leaseKey(owner), g)
-	return g.Addresses
+	t.put(bucketLeases, leaseKey(owner), &g)
+	for _, a := range of {
+		for _, b := range g.Addresses {
+			if FamilyOf(a) == FamilyOf(b) {
+				mine = append(mine, b)
+			}
+		}
+	}
+	return mine
 }
 
+func byFamily(a, b netip.Addr) int { return int(FamilyOf(a)) - int(FamilyOf(b)) }
+
 func (t *Tx) empty(now Now, r LeaseRequest, eligible []*ENI, ahead int) *EmptyError {
-	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway || r.Prefix, ENIs: len(eligible), Ahead: ahead, Why: t.meta.Why,
+	e := &EmptyError{Pool: r.Pool, Primary: r.Primary || r.Gateway || r.Prefix, ENIs: len(eligible), Ahead: ahead, Why: t.meta.why(r.Pool),
 		Supplied: t.meta.Supplied, Heard: t.meta.Heard, Mute: t.meta.Mute, Prefix: r.Prefix}
 	for _, n := range eligible {
-		e.Prefixes += len(n.Prefixes)
+		l, _ := t.listing(n.ENI)
+		e.Prefixes += len(l.Prefixes)
+	}
+	_, e.Known = t.meta.Pool(r.Pool)
+	other := func(pool string) {
+		if pool != r.Pool && !slices.Contains(e.Others, pool) {
+			e.Others = append(e.Others, pool)
+		}
+	}
+	for _, p := range t.meta.Pools {
+		if len(p.Families) > 0 {
+			other(p.Name)
+		}
 	}
 	for _, n := range t.ranked() {
+		if n.N == 0 && n.Listed {
+			e.PrimaryPool, e.PrimaryClosed = n.Pool, !n.PodsOK
+		}
 		switch {
 		case n.Pool != r.Pool:
-			if !slices.Contains(e.Others, n.Pool) {
-				e.Others = append(e.Others, n.Pool)
-			}
+			other(n.Pool)
 		case !e.Primary || n.N == 0:
 			e.Counts.add(n.Counts)
+			e.Counts6.add(n.Counts6)
+			e.Here++
 		}
 	}
 	t.each(bucketCooling, nil, func(k, _ []byte) bool {

@@ -40,6 +40,11 @@ func newFileLock(path, command string, wait, most time.Duration) *fileLock {
 
 // Lock waits at most l.wait for a holder that stays, l.most in all, and no longer than ctx.
 func (l *fileLock) Lock(ctx context.Context) (func(), error) {
+	if f, err := l.atOnce(ctx); err != nil {
+		return nil, err
+	} else if f != nil {
+		return l.held(f), nil
+	}
 	began := time.Now()
 	patient, stop := l.patience(ctx, began)
 	defer stop()
@@ -64,7 +69,51 @@ func (l *fileLock) Lock(ctx context.Context) (func(), error) {
 		return nil, give()
 	}
 	l.sign(f)
-	return func() { f.Close(); <-l.turn }, nil
+	return l.held(f), nil
+}
+
+// held is how the lock ends.
+func (l *fileLock) held(f *os.File) func() { return func() { f.Close(); <-l.turn } }
+
+// atOnce is the lock where nobody has it: without a goroutine that waits. nil: somebody has it.
+func (l *fileLock) atOnce(ctx context.Context) (*os.File, error) {
+	select {
+	case l.turn <- struct{}{}:
+	default:
+		return nil, nil
+	}
+	var f *os.File
+	var locked bool
+	var err error
+	if ctx.Err() == nil {
+		f, locked, err = l.try()
+	}
+	if locked {
+		l.sign(f)
+		return f, nil
+	}
+	f.Close()
+	<-l.turn
+	return nil, err
+}
+
+// try opens the file and asks for the lock; locked is false where somebody else has it.
+func (l *fileLock) try() (f *os.File, locked bool, err error) {
+	f, err = open(l.path, unix.O_RDWR|unix.O_CREAT)
+	if os.IsPermission(err) { // a reader may lock what it cannot write
+		f, err = open(l.path, unix.O_RDONLY)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("cannot open lock file: %w", err)
+	}
+	switch err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err {
+	case nil:
+		return f, true, nil
+	case unix.EWOULDBLOCK:
+		return f, false, nil
+	}
+	f.Close()
+	return nil, false, fmt.Errorf("cannot lock %s: %w", l.path, err)
 }
 
 // patience is ctx until the waiting is over. At the end of l.wait the lock bears the same sign as half of it before, or
@@ -94,20 +143,9 @@ func (l *fileLock) patience(ctx context.Context, began time.Time) (context.Conte
 // take returns the locked file, or nil when ctx ended first.
 func (l *fileLock) take(ctx context.Context) (*os.File, error) {
 	for {
-		f, err := os.OpenFile(l.path, os.O_RDWR|os.O_CREATE|unix.O_CLOEXEC, 0o644)
-		if os.IsPermission(err) { // a reader may lock what it cannot write
-			f, err = os.Open(l.path)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("cannot open lock file: %w", err)
-		}
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return f, nil
-		}
-		if err != unix.EWOULDBLOCK {
-			f.Close()
-			return nil, fmt.Errorf("cannot lock %s: %w", l.path, err)
+		f, locked, err := l.try()
+		if locked || err != nil {
+			return f, err
 		}
 		l.mu.Lock()
 		stale := l.stale

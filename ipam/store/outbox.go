@@ -11,7 +11,7 @@ func (t *Tx) record(now Now, r ipam.Record) {
 	t.meta.LastRecord++
 	t.dirty = true
 	r.N, r.At, r.Boot = t.meta.LastRecord, now.Wall, t.meta.Boot
-	t.put(bucketOutbox, number(r.N), r)
+	t.put(bucketOutbox, number(r.N), &r)
 	if r.N <= OutboxSize {
 		return
 	}

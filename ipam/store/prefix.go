@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math/bits"
 	"net/netip"
 	"slices"
 
@@ -18,12 +19,8 @@ const (
 	prefixBits6 = 80
 )
 
-// Bridge says whose subnet a delegated prefix is, for as long as a lease of that network needs it.
-type Bridge struct {
-	Prefix  netip.Prefix
-	Network string
-	Users   int // leases
-}
+// IsDelegated says whether a prefix has the form of a delegated one.
+func IsDelegated(p netip.Prefix) bool { return p.IsValid() && p == blockOf(p.Addr()) }
 
 // prefixFault says why a delegated prefix cannot be one of this interface.
 func prefixFault(p netip.Prefix, e ipam.SuppliedENI) string {
@@ -45,21 +42,28 @@ func prefixFault(p netip.Prefix, e ipam.SuppliedENI) string {
 	return ""
 }
 
-// enterPrefixes puts the addresses of an interface's delegated prefixes to its single ones, and takes out prefixes that
-// cannot be believed. never are addresses that no pod may have, with why; taken are those of interfaces before.
-func enterPrefixes(e *ipam.SuppliedENI, never map[netip.Addr]string, taken map[netip.Addr]ipam.ENIID) (refused []Refusal) {
+// claims are the addresses and prefixes that a supply gives to its interfaces, as far as it was judged.
+type claims struct {
+	never  map[netip.Addr]string       // that no pod may have, with why
+	taken  map[netip.Addr]ipam.ENIID   // single addresses
+	inside map[netip.Prefix]ipam.ENIID // prefixes that have single addresses in them
+	blocks map[netip.Prefix]ipam.ENIID // delegated prefixes
+}
+
+// prefixes takes out of an interface's delegated prefixes those that cannot be believed, and out of its single
+// addresses those that are in the rest.
+func (c *claims) prefixes(e *ipam.SuppliedENI) (refused []Refusal) {
 	var kept []netip.Prefix
 	for _, p := range e.Prefixes {
 		why := prefixFault(p, *e)
 		if why == "" && slices.Contains(kept, p) {
 			why = "it is listed twice"
 		}
-		all := addressesOf(p)
-		for _, a := range all {
-			if why == "" {
-				why = never[a]
-			}
-			if other, dup := taken[a]; why == "" && dup {
+		if a, ok := c.neverIn(p); ok && why == "" {
+			why = c.never[a]
+		}
+		for _, others := range []map[netip.Prefix]ipam.ENIID{c.blocks, c.inside} {
+			if other, dup := others[p]; why == "" && dup {
 				why = "it is listed on " + string(other) + " too"
 			}
 		}
@@ -68,10 +72,27 @@ func enterPrefixes(e *ipam.SuppliedENI, never map[netip.Addr]string, taken map[n
 			continue
 		}
 		kept = append(kept, p)
-		e.Addresses = append(slices.DeleteFunc(e.Addresses, p.Contains), all...)
+		c.blocks[p] = e.ENI
+		e.Addresses = slices.DeleteFunc(e.Addresses, p.Contains)
 	}
 	e.Prefixes = kept
 	return refused
+}
+
+// neverIn is the first address of a prefix's that no pod may have.
+func (c *claims) neverIn(p netip.Prefix) (first netip.Addr, found bool) {
+	for a := range c.never {
+		if entered(p, a) && (!found || a.Less(first)) {
+			first, found = a, true
+		}
+	}
+	return first, found
+}
+
+// entered says whether an address is one of those of a delegated prefix that the pool enters.
+func entered(p netip.Prefix, a netip.Addr) bool {
+	size := bits.TrailingZeros(uint(ipam.PrefixSize(p)))
+	return p.Contains(a) && netip.PrefixFrom(p.Addr(), p.Addr().BitLen()-size).Contains(a)
 }
 
 // addressesOf are those of a delegated prefix that the pool enters.
@@ -82,194 +103,6 @@ func addressesOf(p netip.Prefix) (all []netip.Addr) {
 	a := p.Addr()
 	for range ipam.PrefixSize(p) {
 		all, a = append(all, a), a.Next()
-	}
-	return all
-}
-
-// PrefixGateway is a delegated prefix's first host address: the gateway of the bridge whose subnet it becomes.
-func PrefixGateway(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
-
-// prefixOf is the delegated prefix of e that an address is in; ok is false for a single address.
-func prefixOf(e *ENI, a netip.Addr) (p netip.Prefix, ok bool) {
-	if e == nil {
-		return netip.Prefix{}, false
-	}
-	i := slices.IndexFunc(e.Prefixes, func(p netip.Prefix) bool { return p.Contains(a) })
-	if i < 0 {
-		return netip.Prefix{}, false
-	}
-	return e.Prefixes[i], true
-}
-
-// bridgeOf is the place in e.Bridges of a prefix; -1 where it is nobody's subnet.
-func (e *ENI) bridgeOf(p netip.Prefix) int {
-	return slices.IndexFunc(e.Bridges, func(b Bridge) bool { return b.Prefix == p })
-}
-
-// single says whether an address may be leased by itself: not where its prefix is a bridge's subnet, whose other pods
-// would look for it on the bridge, nor where it is the gateway that such a bridge has or may get.
-func single(e *ENI, a netip.Addr) bool {
-	p, ok := prefixOf(e, a)
-	return !ok || e.N != 0 || e.bridgeOf(p) < 0 && a != PrefixGateway(p)
-}
-
-// host says whether an address of a bridge's subnet can be a pod's there.
-func host(p netip.Prefix, a netip.Addr) bool {
-	next := a.Next()
-	return a != p.Masked().Addr() && a != PrefixGateway(p) && next.IsValid() && p.Contains(next)
-}
-
-// leasePrefix leases one address per family, each out of a delegated prefix of the primary interface that is the
-// network's alone: its own already, or one of which nobody else has an address.
-func (t *Tx) leasePrefix(now Now, r LeaseRequest) (Lease, error) {
-	ahead := t.ahead(now, r)
-	eligible := t.eligible(r)
-	if len(eligible) == 0 || ahead > 0 && t.spareInPrefixes(now, eligible[0], r) <= ahead {
-		return Lease{}, t.empty(now, r, eligible, ahead)
-	}
-	e := eligible[0]
-	families := r.Families
-	if len(r.Want) > 0 {
-		families = nil
-		for _, a := range r.Want {
-			families = append(families, FamilyOf(a))
-		}
-	}
-	p := picker{t: t, now: now, r: r, eligible: eligible}
-	var got []*Address
-	for i, f := range families {
-		var want netip.Addr
-		if len(r.Want) > 0 {
-			want = r.Want[i]
-		}
-		a, err := p.fromPrefix(e, f, want)
-		if err != nil {
-			return Lease{}, err
-		}
-		if a == nil {
-			return Lease{}, t.empty(now, r, eligible, ahead)
-		}
-		got = append(got, a)
-	}
-	return t.take(now, r, e, got), nil
-}
-
-// fromPrefix finds an address of one family, the network's own prefixes first.
-func (p *picker) fromPrefix(e *ENI, f Family, want netip.Addr) (*Address, error) {
-	if want.IsValid() {
-		a, known := p.t.address(want)
-		prefix, ok := prefixOf(e, want)
-		why := p.t.whyNot(a, known, p.now, p.r)
-		if why == "" && (!ok || !host(prefix, want) || !p.t.mayServe(e, prefix, p.r.Network)) {
-			why = "it is in no delegated prefix that can be the subnet of network " + p.r.Network
-		}
-		if why != "" {
-			return nil, &UnavailableError{Address: want, Why: why}
-		}
-		return a, nil
-	}
-	for _, own := range []bool{true, false} {
-		for _, prefix := range e.Prefixes {
-			if FamilyOf(prefix.Addr()) != f || own != (e.bridgeOf(prefix) >= 0) || !p.t.mayServe(e, prefix, p.r.Network) {
-				continue
-			}
-			p.usable = func(a netip.Addr) bool { return prefix.Contains(a) && host(prefix, a) }
-			for _, cooled := range []bool{false, true} {
-				if a := p.from(e, f, 1, cooled); len(a) > 0 {
-					return a[0], nil
-				}
-			}
-		}
-	}
-	return nil, nil
-}
-
-// mayServe says whether a prefix is, or can become, the subnet of a network's bridge.
-func (t *Tx) mayServe(e *ENI, p netip.Prefix, network string) bool {
-	if i := e.bridgeOf(p); i >= 0 {
-		return e.Bridges[i].Network == network
-	}
-	for _, a := range addressesOf(p) {
-		if r, ok := t.address(a); ok && r.State == ipam.Leased && r.Owner.Network != network {
-			return false
-		}
-	}
-	return true
-}
-
-// spareInPrefixes counts what a network could lease out of prefixes now.
-func (t *Tx) spareInPrefixes(now Now, e *ENI, r LeaseRequest) (n int) {
-	for _, p := range e.Prefixes {
-		if !slices.Contains(r.Families, FamilyOf(p.Addr())) || !t.mayServe(e, p, r.Network) {
-			continue
-		}
-		for _, a := range addressesOf(p) {
-			x, ok := t.address(a)
-			if ok && host(p, a) && (x.State == ipam.Free && !x.Flagged || x.State == ipam.Cooling && x.Until <= now.Boot) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
-// bridges notes that a lease's addresses are in the subnets of its network's bridge.
-func (t *Tx) bridges(l *Lease, e *ENI) {
-	for _, a := range l.Addresses {
-		if p, ok := prefixOf(e, a); ok {
-			l.Prefixes = append(l.Prefixes, p)
-			l.Gateways = append(l.Gateways, PrefixGateway(p))
-			t.useBridge(e, p, l.Network)
-		}
-	}
-}
-
-func (t *Tx) useBridge(e *ENI, p netip.Prefix, network string) {
-	i := e.bridgeOf(p)
-	if i < 0 {
-		i = len(e.Bridges)
-		e.Bridges = append(slices.Clone(e.Bridges), Bridge{Prefix: p, Network: network})
-	}
-	e.Bridges[i].Users++
-	t.tell(e)
-}
-
-// leaveBridges takes a lease off the prefixes that were its network's subnets, and gives them back with the last.
-func (t *Tx) leaveBridges(l Lease) {
-	e := t.load()[l.ENIID]
-	if e == nil {
-		return
-	}
-	for _, p := range l.Prefixes {
-		i := e.bridgeOf(p)
-		if i < 0 {
-			continue
-		}
-		if e.Bridges[i].Users--; e.Bridges[i].Users <= 0 {
-			e.Bridges = slices.Delete(slices.Clone(e.Bridges), i, i+1)
-		}
-		t.tell(e)
-	}
-}
-
-// prefixSummaries count the addresses of an interface's delegated prefixes.
-func (t *Tx) prefixSummaries(e *ENI) (all []ipam.PrefixSummary) {
-	for _, p := range e.Prefixes {
-		s := ipam.PrefixSummary{Prefix: p}
-		for _, a := range addressesOf(p) {
-			r, ok := t.address(a)
-			switch {
-			case !ok || r.ENI != e.ENI:
-			case r.State == ipam.Leased:
-				s.Leased++
-			case r.State == ipam.Free && !r.Flagged:
-				s.Free++
-				if !single(e, a) {
-					s.Kept++
-				}
-			}
-		}
-		all = append(all, s)
 	}
 	return all
 }

@@ -46,7 +46,7 @@ func TestPrefixIsNotBelieved(t *testing.T) {
 	want(t, "one single address and sixteen of the prefix", 17, p.State().ENIs[0].Counts.Pending)
 }
 
-// TestPrefixIsGivenBackWhole: no address of one is ever fenced; EC2 could not take it.
+// TestPrefixIsGivenBackWhole: no address of one is ever fenced by itself; EC2 could not take it.
 func TestPrefixIsGivenBackWhole(t *testing.T) {
 	p := storetest.New(t)
 	e := storetest.ENI(1, 2)
@@ -57,21 +57,17 @@ func TestPrefixIsGivenBackWhole(t *testing.T) {
 		want(t, "the single ones alone", 2, len(chosen))
 		return err
 	})
-	p.Now.Boot += ipam.Instant(time.Hour)
-	p.Do(func(tx *store.Tx) error {
-		_, err := tx.Choose(p.Now, ipam.Release{ENI: e.ENI, Whole: true})
-		want(t, "wish", "cannot fence addresses of eni-01: it has the delegated prefix 10.110.11.32/28", err.Error())
-		return nil
-	})
 	p.Lease(storetest.Request("c1"))
 	for range 18 { // the whole prefix of a secondary interface serves pods
 		p.Lease(storetest.Request("c" + time.Duration(p.Now.Boot).String()))
 		p.Now.Boot++
 	}
-	var summary []ipam.PrefixSummary
-	p.Do(func(tx *store.Tx) error { summary = tx.Snapshot(p.Now).ENIs[1].Prefixes; return nil })
-	want(t, "leased of it", 16, summary[0].Leased)
-	want(t, "free of it", 0, summary[0].Free)
+	p.Do(func(tx *store.Tx) error {
+		s := tx.Snapshot(p.Now).ENIs[1]
+		want(t, "leased, free, single", []int{18, 0, 0}, []int{s.Leased, s.Free, s.Single})
+		want(t, "none can be given up", 0, len(s.Prefixes))
+		return nil
+	})
 	p.Give(storetest.ENI(0, 1), storetest.ENI(1, 2)) // somebody took it back under pods
 	want(t, "its leases are lost, not gone", 16, p.State().ENIs[1].Counts.Lost)
 }
@@ -96,14 +92,14 @@ func TestBridge(t *testing.T) {
 	refused(bridged("two", "c2"))
 	refused(storetest.Request("c3"))
 	counts := func() []int { // leased, free, and of those kept for bridges
-		var s ipam.PrefixSummary
-		p.Do(func(tx *store.Tx) error { s = tx.Snapshot(p.Now).ENIs[0].Prefixes[0]; return nil })
+		var s ipam.ENISummary
+		p.Do(func(tx *store.Tx) error { s = tx.Snapshot(p.Now).ENIs[0]; return nil })
 		return []int{s.Leased, s.Free, s.Kept}
 	}
 	want(t, "all that is free is kept", []int{1, 15, 15}, counts())
 	p.Do(func(tx *store.Tx) error {
 		tx.Ticket(p.Now, bridged("two", "c2"), p.Now.After(time.Minute))
-		want(t, "who waits for a prefix asks no plan", 0, tx.Snapshot(p.Now).Waiting)
+		want(t, "who waits for a prefix is counted apart", []ipam.PoolSummary{{Name: "default", WaitingPrefix: 1}}, tx.Snapshot(p.Now).Pools)
 		tx.Drop(p.Now, bridged("two", "c2"), "test")
 		return nil
 	})
@@ -129,7 +125,7 @@ func TestBridge(t *testing.T) {
 	}
 	want(t, "given back", 0, len(p.State().ENIs[0].Bridges))
 	p.Pass(time.Hour)
-	want(t, "but for the next bridge's gateway", []int{0, 16, 1}, counts())
+	want(t, "all of it", []int{0, 16, 0}, counts())
 	r := bridged("two", "c5")
 	r.Want = []netip.Addr{netip.MustParseAddr("10.110.10.47")} // the subnet's broadcast address
 	p.Do(func(tx *store.Tx) error {

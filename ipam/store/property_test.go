@@ -30,7 +30,7 @@ func TestInvariants(t *testing.T) {
 	}
 	for range 6 {
 		seed := rand.Uint64()
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { newWalk(t, seed).run(1000) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { newWalk(t, seed).run(600) })
 	}
 }
 
@@ -48,12 +48,23 @@ type walk struct {
 	last     ipam.Snapshot // newest in the stream
 	epoch    uint64
 	rev      uint64
-	human    map[netip.Addr]bool // changed behind our back: S1 says nothing of these
-	freed    map[netip.Addr]ipam.Instant
+	human    map[netip.Addr]bool         // changed behind our back: S1 says nothing of these
+	freed    map[netip.Addr]ipam.Instant // when its last lease ended, and cooled the least time from then on
+	cooled   map[netip.Addr]time.Duration
 	before   store.State
 	op       string
 	lives    int
 	humans   bool // somebody else detaches interfaces
+	pools    bool // the second interface is of a pool of its own
+}
+
+// eni is interface n as EC2 makes it.
+func (w *walk) eni(n, count int) ipam.SuppliedENI {
+	e := dual(n, count)
+	if w.pools && n == 1 {
+		e.Pool = "other"
+	}
+	return e
 }
 
 type list struct {
@@ -63,17 +74,19 @@ type list struct {
 
 // round is an Unassign that a reconciler decided on; it happens before due, L + D after the snapshot was read.
 type round struct {
-	eni   ipam.ENIID
-	addrs []netip.Addr
-	due   ipam.Instant
+	eni    ipam.ENIID
+	addrs  []netip.Addr
+	prefix netip.Prefix // instead of addrs
+	due    ipam.Instant
 }
 
 func newWalk(t *testing.T, seed uint64) *walk {
 	w := &walk{Pool: storetest.New(t), rnd: rand.New(rand.NewPCG(seed, 1)), ec2: map[ipam.ENIID]*ipam.SuppliedENI{},
 		down: map[ipam.ENIID]bool{}, pods: map[ipam.Attachment]bool{}, human: map[netip.Addr]bool{},
-		freed: map[netip.Addr]ipam.Instant{}, epoch: 1, humans: seed%2 == 0}
+		freed: map[netip.Addr]ipam.Instant{}, cooled: map[netip.Addr]time.Duration{}, epoch: 1, humans: seed%2 == 0}
+	w.pools = seed/4%2 == 0
 	for n, count := range []int{1 + int(seed/2%2), 2} {
-		e := storetest.ENI(n, count)
+		e := w.eni(n, count)
 		w.ec2[e.ENI] = &e
 	}
 	w.before = w.State()
@@ -90,7 +103,7 @@ func (w *walk) run(steps int) {
 	ops := []step{
 		{"add", 10, w.add}, {"del", 8, w.del}, {"gc", 1, w.gc}, {"wait", 2, w.wait}, {"reconcile", 16, w.reconcile},
 		{"deliver", 16, w.deliver}, {"publish", 16, w.publish}, {"links", 8, w.showLinks}, {"time", 14, w.time},
-		{"act", 6, w.act}, {"assign", 10, w.assign}, {"delegate", 1, w.delegate}, {"add to a bridge", 3, w.addBridged},
+		{"act", 6, w.act}, {"assign", 10, w.assign}, {"delegate", 4, w.delegate}, {"add to a bridge", 3, w.addBridged},
 	}
 	if w.humans {
 		ops = append(ops, step{"detach", 1, w.detach}, step{"attach", 3, w.attach})
@@ -122,13 +135,27 @@ func (w *walk) attachment() ipam.Attachment {
 }
 
 func (w *walk) request(a ipam.Attachment) store.LeaseRequest {
-	return store.LeaseRequest{Attachment: a, Pool: "default", Families: []store.Family{store.IPv4}}
+	r := store.LeaseRequest{Attachment: a, Pool: "default", Families: []store.Family{store.IPv4}}
+	if w.pools && w.rnd.IntN(2) == 0 {
+		r.Pool = "other"
+	}
+	switch w.rnd.IntN(5) {
+	case 0:
+		r.Families = []store.Family{store.IPv6}
+	case 1:
+		r.Families = []store.Family{store.IPv4, store.IPv6}
+	case 2:
+		r.Optional = []store.Family{store.IPv6}
+	}
+	return r
 }
 
-func (w *walk) add() {
-	a := w.attachment()
+func (w *walk) add() { w.lease(w.request(w.attachment())) }
+
+// lease asks for a lease and judges what came.
+func (w *walk) lease(r store.LeaseRequest) {
 	w.Do(func(t *store.Tx) error {
-		l, err := t.Lease(w.Now, w.request(a))
+		l, err := t.Lease(w.Now, r)
 		var empty *store.EmptyError
 		if errors.As(err, &empty) {
 			return nil
@@ -136,18 +163,57 @@ func (w *walk) add() {
 		if err != nil || l.Repeated {
 			return err
 		}
-		addr := l.Addresses[0]
-		e := w.ec2[l.ENIID]
-		if !w.human[addr] && (e == nil || e.Attachment != l.ENI.Attachment || !has(e, addr)) {
-			w.T.Errorf("S1: %s leased to %s, EC2 does not have it on %s", addr, a, l.ENIID)
-		}
-		w.onBridge(t, l)
-		if f, ok := w.freed[addr]; ok && w.Now.Boot-f < ipam.Instant(30*time.Second) {
-			w.T.Errorf("S6: %s leased %s after its last lease ended", addr, time.Duration(w.Now.Boot-f))
-		}
-		w.pods[a] = true
+		w.judge(t, r, l)
+		w.pods[r.Attachment] = true
 		return nil
 	})
+}
+
+func (w *walk) judge(t *store.Tx, r store.LeaseRequest, l store.Lease) {
+	var families []store.Family
+	for _, addr := range l.Addresses {
+		families = append(families, store.FamilyOf(addr))
+		e := w.ec2[l.ENIID]
+		if !w.human[addr] && (e == nil || e.Attachment != l.ENI.Attachment || !has(e, addr)) {
+			w.T.Errorf("S1: %s leased to %s, EC2 does not have it on %s", addr, r.Attachment, l.ENIID)
+		}
+		if l.ENI.SuppliedENI.Pool != r.Pool {
+			w.T.Errorf("%s leased of pool %s, want %s", addr, l.ENI.Pool, r.Pool)
+		}
+		p, _ := metaPool(t, l.ENI.Pool)
+		least := w.cooled[addr]
+		if slices.Contains(l.Cooled, addr) { // it cooled until now: what is configured now counts as well
+			least = max(least, p.Cooldown)
+		}
+		if f, ok := w.freed[addr]; ok && w.Now.Boot-f < ipam.Instant(least) {
+			w.T.Errorf("S6: %s leased %s after its last lease ended, want %s then and %s now", addr, time.Duration(w.Now.Boot-f),
+				w.cooled[addr], p.Cooldown)
+		}
+	}
+	for _, f := range r.Families {
+		if !slices.Contains(families, f) {
+			w.T.Errorf("%s has no address of IPv%d: %v", r.Attachment, f, l.Addresses)
+		}
+	}
+	w.onBridge(t, l)
+}
+
+func metaPool(t *store.Tx, name string) (ipam.SuppliedPool, bool) {
+	m := t.Meta()
+	return m.Pool(name)
+}
+
+// ended notes the end of a lease.
+func (w *walk) ended(t *store.Tx, l store.Lease) {
+	e := l.ENIID
+	for _, n := range t.State().ENIs {
+		if n.ENI == e {
+			p, _ := metaPool(t, n.Pool)
+			for _, a := range l.Addresses {
+				w.freed[a], w.cooled[a] = w.Now.Boot, p.Cooldown
+			}
+		}
+	}
 }
 
 // has says whether EC2 has an address on an interface, as a single one or in a delegated prefix.
@@ -165,11 +231,8 @@ func (w *walk) onBridge(t *store.Tx, l store.Lease) {
 		}
 	}
 	for i, p := range l.Prefixes {
-		a, last := l.Addresses[i], netip.Addr{}
-		for b := p.Addr(); p.Contains(b); b = b.Next() {
-			last = b
-		}
-		if l.Gateways[i] != p.Addr().Next() || a == p.Addr() || a == l.Gateways[i] || a == last {
+		a := l.Addresses[i]
+		if l.Gateways[i] != p.Addr().Next() || a == p.Addr() || a == l.Gateways[i] || !p.Contains(a.Next()) {
 			w.T.Errorf("%s has %s by gateway %s in subnet %s", l.Attachment, a, l.Gateways[i], p)
 		}
 	}
@@ -179,41 +242,35 @@ func (w *walk) onBridge(t *store.Tx, l store.Lease) {
 func (w *walk) addBridged() {
 	r := w.request(w.attachment())
 	r.Prefix = true
-	w.Do(func(t *store.Tx) error {
-		l, err := t.Lease(w.Now, r)
-		var empty *store.EmptyError
-		if errors.As(err, &empty) {
-			return nil
-		}
-		if err != nil || l.Repeated {
-			return err
-		}
-		addr := l.Addresses[0]
-		if e := w.ec2[l.ENIID]; !w.human[addr] && (e == nil || !has(e, addr)) {
-			w.T.Errorf("S1: %s leased to %s, EC2 does not have it on %s", addr, r.Attachment, l.ENIID)
-		}
-		if f, ok := w.freed[addr]; ok && w.Now.Boot-f < ipam.Instant(30*time.Second) {
-			w.T.Errorf("S6: %s leased %s after its last lease ended", addr, time.Duration(w.Now.Boot-f))
-		}
-		w.onBridge(t, l)
-		w.pods[r.Attachment] = true
-		return nil
-	})
+	w.lease(r)
 }
 
-// delegate gives the primary interface a prefix: EC2 has it until the node ends.
+// delegate gives an interface a prefix that it lacks, as assign does an address.
 func (w *walk) delegate() {
-	e := w.ec2["eni-00"]
-	if len(e.Prefixes) < 2 {
-		e.Prefixes = append(e.Prefixes, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, 110, 10, byte(32 + 16*len(e.Prefixes))}), 28))
+	n := w.rnd.IntN(2)
+	id := ipam.ENIID("eni-0" + strconv.Itoa(n))
+	e := w.ec2[id]
+	if e == nil || w.fencedOn(id) {
+		return
 	}
+	all := prefixes(fmt.Sprintf("10.110.%d.32/28", 10+n), fmt.Sprintf("10.110.%d.64/28", 10+n), fmt.Sprintf("2001:db8:0:%d:1::/80", 10+n))
+	if p := all[w.rnd.IntN(len(all))]; !slices.Contains(e.Prefixes, p) {
+		e.Prefixes = append(e.Prefixes, p)
+	}
+}
+
+// fencedOn says whether the newest snapshot has fenced ones of an interface: protocol r7 forbids to assign more then.
+func (w *walk) fencedOn(id ipam.ENIID) bool {
+	return slices.ContainsFunc(w.last.ENIs, func(s ipam.ENISummary) bool {
+		return s.ENI == id && (len(s.Fenced) > 0 || slices.ContainsFunc(s.Prefixes, func(p ipam.PrefixSummary) bool { return p.Fenced }))
+	})
 }
 
 func (w *walk) del() {
 	a := w.attachment()
 	w.Do(func(t *store.Tx) error {
 		if l, ok := t.Release(w.Now, a, ""); ok {
-			w.freed[l.Addresses[0]] = w.Now.Boot
+			w.ended(t, l)
 		} else if w.pods[a] {
 			w.T.Errorf("S7: %s had no lease any more", a)
 		}
@@ -234,7 +291,7 @@ func (w *walk) gc() {
 			if l.Network != "net0" || slices.Contains(keep, l.Attachment) || w.Now.Boot-l.At <= ipam.Instant(store.CollectAge) {
 				w.T.Errorf("i4: %s collected", l.Attachment)
 			}
-			w.freed[l.Addresses[0]] = w.Now.Boot
+			w.ended(t, l)
 			delete(w.pods, l.Attachment)
 		}
 		return nil
@@ -244,191 +301,15 @@ func (w *walk) gc() {
 func (w *walk) wait() {
 	r := w.request(w.attachment())
 	w.Do(func(t *store.Tx) error {
-		if _, err := t.Lease(w.Now, r); err != nil {
+		l, err := t.Lease(w.Now, r)
+		if err != nil {
 			t.Ticket(w.Now, r, w.Now.After(20*time.Second))
-		} else {
-			w.pods[r.Attachment] = true
-		}
-		return nil
-	})
-}
-
-// publish puts a snapshot into the stream; the proof of it reaches the agent mostly.
-func (w *walk) publish() {
-	w.Do(func(t *store.Tx) error {
-		w.last = t.Snapshot(w.Now)
-		if w.rnd.IntN(4) > 0 {
-			t.Proof(w.Now, w.last.Seq)
-		}
-		return nil
-	})
-}
-
-// reconcile reads the snapshot, then lists EC2, then sends supply; fenced addresses will be unassigned some time later.
-func (w *walk) reconcile() {
-	if w.last.Inc == "" {
-		return
-	}
-	if w.rnd.IntN(10) == 0 { // another leader
-		w.epoch++
-		w.rev = 0
-	}
-	w.rev++
-	s := w.Supply
-	s.First = w.rnd.IntN(50) == 0 && w.last.Seq < 3
-	s.Epoch, s.Rev, s.Basis = w.epoch, w.rev, ipam.Basis{Inc: storetest.Inc, Seq: w.last.Seq}
-	s.ENIs = w.lists[w.rnd.IntN(len(w.lists))].enis
-	s.Release = nil
-	for _, e := range s.ENIs {
-		if w.rnd.IntN(3) == 0 {
-			s.Release = append(s.Release, ipam.Release{ENI: e.ENI, Count: 1 + w.rnd.IntN(2)})
-		} else if w.rnd.IntN(6) == 0 {
-			s.Release = append(s.Release, ipam.Release{ENI: e.ENI, Whole: true})
-		}
-	}
-	w.messages = append(w.messages, s)
-	for _, e := range w.last.ENIs {
-		if w.ec2[e.ENI] != nil && len(e.Fenced) > 0 {
-			due := w.Now.After(25 * time.Second) // L + D
-			w.rounds = append(w.rounds, round{eni: e.ENI, addrs: slices.Clone(e.Fenced), due: due})
-		}
-	}
-}
-
-// note keeps what EC2 looks like now, and forgets what no list can show any more.
-func (w *walk) note() {
-	var enis []ipam.SuppliedENI
-	for _, id := range []ipam.ENIID{"eni-00", "eni-01"} {
-		if e := w.ec2[id]; e != nil {
-			c := *e
-			c.Addresses, c.Prefixes = slices.Clone(e.Addresses), slices.Clone(e.Prefixes)
-			enis = append(enis, c)
-		}
-	}
-	w.lists = append(w.lists, list{w.Now.Boot, enis})
-	oldest := w.Now.Boot - ipam.Instant(60*time.Second) // V
-	w.lists = slices.DeleteFunc(w.lists, func(l list) bool { return l.at < oldest })
-}
-
-// act carries out an Unassign that was decided on, as r2 allows it; S3 must hold at that moment.
-func (w *walk) act() {
-	if len(w.rounds) == 0 {
-		return
-	}
-	i := w.rnd.IntN(len(w.rounds))
-	w.unassign(w.rounds[i])
-	w.rounds = slices.Delete(w.rounds, i, i+1)
-}
-
-func (w *walk) unassign(r round) {
-	e := w.ec2[r.eni]
-	if e == nil {
-		return
-	}
-	for _, a := range w.State().Addresses {
-		if a.ENI == r.eni && slices.Contains(r.addrs, a.Address) && slices.Contains(e.Addresses, a.Address) &&
-			(a.State == ipam.Leased || a.State == ipam.Cooling) && !w.human[a.Address] {
-			w.T.Errorf("S3: unassign of %s, which is %s", a.Address, a.State)
-		}
-	}
-	e.Addresses = slices.DeleteFunc(e.Addresses, func(a netip.Addr) bool { return slices.Contains(r.addrs, a) })
-}
-
-// deliver gives the agent any message ever sent, and lets it follow the wishes in it.
-func (w *walk) deliver() {
-	if len(w.messages) == 0 {
-		return
-	}
-	s := w.messages[len(w.messages)-1]
-	if w.rnd.IntN(3) == 0 {
-		s = w.messages[w.rnd.IntN(len(w.messages))]
-	}
-	var accepted bool
-	w.Do(func(t *store.Tx) error {
-		_, _, err := t.Accept(w.Now, s)
-		var refused *store.RefusedError
-		if errors.As(err, &refused) {
 			return nil
 		}
-		accepted = true
-		return err
+		if !l.Repeated {
+			w.judge(t, r, l)
+		}
+		w.pods[r.Attachment] = true
+		return nil
 	})
-	if !accepted {
-		return
-	}
-	w.op = "accept"
-	w.check()
-	w.op = "wish"
-	for _, r := range s.Release {
-		w.Do(func(t *store.Tx) error {
-			chosen, err := t.Choose(w.Now, r)
-			if err == nil {
-				_, err = t.Fence(w.Now, r, chosen)
-			}
-			var wish *store.WishError
-			if errors.As(err, &wish) {
-				return nil
-			}
-			return err
-		})
-	}
-}
-
-func (w *walk) showLinks() {
-	var links []store.Link
-	for _, id := range []ipam.ENIID{"eni-00", "eni-01"} {
-		if e := w.ec2[id]; e != nil && !w.down[id] {
-			links = append(links, store.Link{MAC: e.MAC, Name: "eth" + strconv.Itoa(e.Device), N: -1, Ready: w.rnd.IntN(8) > 0})
-		}
-	}
-	w.Do(func(t *store.Tx) error { _, err := t.Links(w.Now, links); return err })
-}
-
-// detach is a human's act: all addresses of the interface are beyond S1 from here on.
-func (w *walk) detach() {
-	if e := w.ec2["eni-01"]; e != nil {
-		for _, a := range e.Addresses {
-			w.human[a] = true
-		}
-		delete(w.ec2, "eni-01")
-	}
-}
-
-func (w *walk) attach() {
-	if w.ec2["eni-01"] == nil {
-		w.lives++
-		e := storetest.ENI(1, w.rnd.IntN(4))
-		e.Attachment = ipam.AttachmentID("eni-attach-x" + strconv.Itoa(w.lives))
-		w.ec2["eni-01"] = &e
-	}
-}
-
-// assign gives an interface an address that it lacks; never one that the newest snapshot says is fenced there (r7).
-func (w *walk) assign() {
-	for _, n := range w.rnd.Perm(2) {
-		id := ipam.ENIID("eni-0" + strconv.Itoa(n))
-		e := w.ec2[id]
-		fenced := slices.ContainsFunc(w.last.ENIs, func(s ipam.ENISummary) bool { return s.ENI == id && len(s.Fenced) > 0 })
-		if e == nil || fenced {
-			continue
-		}
-		for _, a := range storetest.ENI(n, 3).Addresses {
-			if !slices.Contains(e.Addresses, a) {
-				e.Addresses = append(e.Addresses, a)
-				return
-			}
-		}
-	}
-}
-
-func (w *walk) time() {
-	d := []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 90 * time.Second}[w.rnd.IntN(4)]
-	w.Now = store.Now{Boot: w.Now.After(d), Wall: w.Now.Wall.Add(-d)} // wall time runs backwards: nobody may care
-	for _, r := range w.rounds {
-		if r.due <= w.Now.Boot {
-			w.unassign(r) // at the latest moment there is
-		}
-	}
-	w.rounds = slices.DeleteFunc(w.rounds, func(r round) bool { return r.due <= w.Now.Boot })
-	w.Do(func(t *store.Tx) error { return t.Tick(w.Now, nil) })
 }

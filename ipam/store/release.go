@@ -13,9 +13,6 @@ import (
 // has not written them down yet.
 const CollectAge = 2 * time.Minute
 
-// DefaultCooldown is used until a policy says otherwise: vpc-cni's default, 30 s.
-const DefaultCooldown = 30 * time.Second
-
 // Release ends a lease and its ticket; the addresses cool, or are held if their interface is gone. ok is false when
 // there was no lease, which is no error. cause goes into the record and is empty for a plain DEL.
 func (t *Tx) Release(now Now, a ipam.Attachment, cause string) (l Lease, ok bool) {
@@ -47,18 +44,15 @@ func (t *Tx) free(now Now, addresses []netip.Addr, owner ipam.Attachment) {
 			t.forget(a)
 			continue
 		}
+		pool := "" // of a rebuilt lease that no supply has placed: the default
+		if e := t.load()[a.ENI]; e != nil {
+			pool = e.Pool
+		}
 		t.change(a, func(a *Address) {
-			a.State, a.Owner, a.Freed, a.Until = ipam.Cooling, ipam.Attachment{}, now.Boot, now.After(t.cooldown())
+			a.State, a.Owner, a.Freed, a.Until = ipam.Cooling, ipam.Attachment{}, now.Boot, now.After(t.meta.cooldown(pool))
 		})
 		t.chance() // a waiter wants to know when it ends
 	}
-}
-
-func (t *Tx) cooldown() time.Duration {
-	if t.meta.Policy.Cooldown > 0 {
-		return t.meta.Policy.Cooldown
-	}
-	return DefaultCooldown
 }
 
 // leaveGateway takes one user off the reserved gateway, and ends it with the last.
@@ -69,7 +63,7 @@ func (t *Tx) leaveGateway(now Now) {
 		return
 	}
 	if g.Users--; g.Users > 0 {
-		t.put(bucketLeases, leaseKey(owner), g)
+		t.put(bucketLeases, leaseKey(owner), &g)
 		return
 	}
 	t.free(now, g.Addresses, owner)

@@ -1,12 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,18 +30,36 @@ func (s *Store) run(write bool, f func(*Tx) error) (err error) {
 			}
 			err = &DamagedError{Path: s.path, Cause: fmt.Sprint(p)}
 		}
-		if err != nil && file != nil {
+		if err != nil && file != nil && !s.opts.Keep {
 			// bbolt's own Close would wait for a transaction that just died. Its map stays behind then, and keeps the open
 			// file alive: the lock on it has to be taken off by hand. On a file that was closed both do nothing.
 			_ = unix.Flock(int(file.Fd()), unix.LOCK_UN)
 			_ = file.Close()
 		}
 	}()
-	db, err := s.open(write, &file)
-	if err != nil {
-		return err
+	db := s.kept
+	if db == nil {
+		if db, err = s.open(write || s.opts.Keep, &file); err != nil {
+			return err
+		}
 	}
-	var committed *Meta
+	if s.opts.Keep {
+		s.kept = db
+	}
+	committed, err := s.transact(db, write, f)
+	if !s.opts.Keep {
+		if cerr := db.Close(); err == nil && cerr != nil {
+			err = fmt.Errorf("cannot close pool file %s: %w", s.path, cerr)
+		}
+	}
+	if err == nil && committed != nil {
+		s.ring(committed)
+	}
+	return err
+}
+
+// transact runs one transaction. committed is what stands in the file then; nil where nothing was written.
+func (s *Store) transact(db *bbolt.DB, write bool, f func(*Tx) error) (committed *Meta, err error) {
 	whole := func(b *bbolt.Tx) error {
 		t, err := s.begin(b, write)
 		if err != nil {
@@ -51,24 +71,20 @@ func (s *Store) run(write bool, f func(*Tx) error) (err error) {
 		if !write {
 			return t.err
 		}
+		if s.opts.Audit != nil && t.err == nil {
+			s.opts.Audit(t)
+		}
 		committed = &t.meta
 		return t.flush()
 	}
-	transact := db.View
+	run := db.View
 	if write {
-		transact = db.Update
+		run = db.Update
 	}
-	err = transact(whole)
-	if errors.Is(err, errUnchanged) {
-		err, committed = nil, nil
+	if err = run(whole); errors.Is(err, errUnchanged) {
+		return nil, nil
 	}
-	if cerr := db.Close(); err == nil && cerr != nil {
-		err = fmt.Errorf("cannot close pool file %s: %w", s.path, cerr)
-	}
-	if err == nil && committed != nil {
-		s.ring(committed)
-	}
-	return err
+	return committed, err
 }
 
 // open opens an existing file only: bbolt would make a missing one.
@@ -80,8 +96,8 @@ func (s *Store) open(write bool, file **os.File) (*bbolt.DB, error) {
 		NoGrowSync:   s.opts.NoSync,
 		NoStatistics: true,
 		FreelistType: bbolt.FreelistArrayType,
-		OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
-			f, err := os.OpenFile(name, flag&^os.O_CREATE, mode)
+		OpenFile: func(name string, flag int, _ os.FileMode) (*os.File, error) {
+			f, err := open(name, flag&^os.O_CREATE)
 			*file = f
 			return f, err
 		},
@@ -115,6 +131,10 @@ func (s *Store) begin(b *bbolt.Tx, write bool) (*Tx, error) {
 	if err := checkSchema(s.path, root.Get(keySchema)); err != nil {
 		return nil, err
 	}
+	old := outdated(root.Get(keySchema))
+	if old && !write {
+		return nil, errOld
+	}
 	t := &Tx{path: s.path, b: b, write: write}
 	t.decode(root.Get(keyMeta), &t.meta)
 	if t.err != nil {
@@ -124,9 +144,12 @@ func (s *Store) begin(b *bbolt.Tx, write bool) (*Tx, error) {
 		return nil, &NotReadyError{Path: s.path, Reason: OtherBoot}
 	}
 	for _, name := range buckets {
-		if b.Bucket(name) == nil {
+		if b.Bucket(name) == nil && (!old || !slices.ContainsFunc(newBuckets, func(n []byte) bool { return bytes.Equal(n, name) })) {
 			return nil, &DamagedError{Path: s.path, Cause: fmt.Sprintf("it has no bucket %q", name)}
 		}
+	}
+	if old {
+		return t, migrate(b, t)
 	}
 	return t, nil
 }

@@ -12,7 +12,7 @@ import (
 // The schema of the file. A program reads its own and the one before; new facts go into new buckets, so that an older
 // program of the same schema can go on.
 const (
-	schema    = 1
+	schema    = 2 // 2: delegated prefixes have records and an order
 	schemaLow = 1
 )
 
@@ -20,17 +20,22 @@ const (
 var (
 	bucketMeta      = []byte("meta")      // schema, meta
 	bucketENIs      = []byte("enis")      // ENI id → ENI
-	bucketListed    = []byte("listed")    // ENI id → addresses of the accepted supply
+	bucketListed    = []byte("listed")    // ENI id → listing: addresses and prefixes of the accepted supply
 	bucketLinks     = []byte("links")     // MAC → Link, as last seen
 	bucketAddresses = []byte("addresses") // address → Address
-	bucketFree      = []byte("free")      // ENI id 0 family, freed, address: pick order within an interface
+	bucketPrefixes  = []byte("prefixes")  // ENI id 0 first address → delegated
+	bucketOrder     = []byte("order")     // ENI id 0 family, rank, leases from above, first address of a prefix
+	bucketFree      = []byte("free")      // ENI id 0 family, 0 or 1 and a prefix's first address, freed, address: pick order
+	bucketFenced    = []byte("fenced")    // fenced single addresses
 	bucketCooling   = []byte("cooling")   // until, address
 	bucketHeld      = []byte("held")      // ENI id 0 address → Held
 	bucketLeases    = []byte("leases")    // network 0 container 0 ifname → Lease
 	bucketTickets   = []byte("tickets")   // number → Ticket
 	bucketOutbox    = []byte("outbox")    // number → Record
-	buckets         = [][]byte{bucketMeta, bucketENIs, bucketListed, bucketLinks, bucketAddresses, bucketFree,
-		bucketCooling, bucketHeld, bucketLeases, bucketTickets, bucketOutbox}
+	buckets         = [][]byte{bucketMeta, bucketENIs, bucketListed, bucketLinks, bucketAddresses, bucketPrefixes, bucketOrder,
+		bucketFree, bucketFenced, bucketCooling, bucketHeld, bucketLeases, bucketTickets, bucketOutbox}
+
+	newBuckets = [][]byte{bucketPrefixes, bucketOrder, bucketFenced} // since schema 2
 
 	keySchema = []byte("schema")
 	keyMeta   = []byte("meta")
@@ -59,11 +64,37 @@ func heldKey(e ipam.ENIID, a netip.Addr) []byte {
 	return append([]byte(string(e)+"\x00"), addressKey(a)...)
 }
 
+// heldBlockKey is longer than that of an address by one byte.
+func heldBlockKey(e ipam.ENIID, p netip.Prefix) []byte {
+	return append(heldKey(e, p.Addr()), byte(p.Bits()))
+}
+
+func (l Life) heldKey() []byte {
+	if l.Prefix.IsValid() {
+		return heldBlockKey(l.ENI, l.Prefix)
+	}
+	return heldKey(l.ENI, l.Address)
+}
+
 // freePrefix is what all free addresses of one interface and family begin with.
 func freePrefix(e ipam.ENIID, f Family) []byte { return append([]byte(e), 0, byte(f)) }
 
+// freeGroup is what the free single addresses of an interface and family begin with, or those of one of its prefixes.
+func freeGroup(e ipam.ENIID, f Family, p netip.Prefix) []byte {
+	k := freePrefix(e, f)
+	if !p.IsValid() {
+		return append(k, 0)
+	}
+	return append(append(k, 1), addressKey(p.Addr())...)
+}
+
+// freeKey puts the first host address of a prefix last: as long as it is nobody's, the prefix can become a bridge's subnet.
 func freeKey(a *Address) []byte {
-	k := binary.BigEndian.AppendUint64(freePrefix(a.ENI, FamilyOf(a.Address)), uint64(a.Freed))
+	freed := uint64(a.Freed)
+	if a.Prefix.IsValid() && a.Address == PrefixGateway(a.Prefix) {
+		freed |= 1 << 63
+	}
+	k := binary.BigEndian.AppendUint64(freeGroup(a.ENI, FamilyOf(a.Address), a.Prefix), freed)
 	return append(k, addressKey(a.Address)...)
 }
 

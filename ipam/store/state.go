@@ -10,26 +10,43 @@ import (
 func (t *Tx) Snapshot(now Now) ipam.Snapshot {
 	m := t.meta
 	s := ipam.Snapshot{Instance: m.Instance, Boot: m.Boot, Inc: m.Inc, Seq: m.Seq, Gen: m.Gen, Seen: m.Seen, Type: m.Type,
-		MaxPods: m.MaxPods, PolicyRev: m.Policy.Rev, Waiting: t.waiting(now), Unschedulable: m.Unschedulable}
+		MaxPods: m.MaxPods, PolicyRev: m.Policy.Rev, Pools: t.pools(now), Unschedulable: m.Unschedulable}
 	at := map[ipam.ENIID]int{}
-	fenced := false
 	for _, e := range t.ranked() {
-		c := e.Counts
 		at[e.ENI] = len(s.ENIs)
-		s.ENIs = append(s.ENIs, ipam.ENISummary{ENI: e.ENI, Attachment: e.Attachment, N: e.N, Pool: e.Pool, Link: e.Ready,
-			Pending: c.Pending, Free: c.Free, Leased: c.Leased, Lost: c.Lost, Cooling: c.Cooling, Held: c.Held,
-			Prefixes: t.prefixSummaries(e), Age: time.Duration(now.Boot - e.Since)})
-		fenced = fenced || c.Fenced > 0
-	}
-	if !fenced {
-		return s
+		s.ENIs = append(s.ENIs, t.summary(now, e))
 	}
 	for _, l := range t.Fenced() {
-		if i, ok := at[l.ENI]; ok {
+		i, ok := at[l.ENI]
+		switch {
+		case !ok:
+		case l.Prefix.IsValid():
+			s.ENIs[i].Prefixes = append(s.ENIs[i].Prefixes, ipam.PrefixSummary{Prefix: l.Prefix, Fenced: true})
+		default:
 			s.ENIs[i].Fenced = append(s.ENIs[i].Fenced, l.Address)
 		}
 	}
 	return s
+}
+
+// summary is what a snapshot says of an interface, but for what is fenced.
+func (t *Tx) summary(now Now, e *ENI) ipam.ENISummary {
+	c, c6 := e.Counts, e.Counts6
+	sum := ipam.ENISummary{ENI: e.ENI, Attachment: e.Attachment, N: e.N, Pool: e.Pool, Link: e.Ready,
+		Pending: c.Pending - c6.Pending, Free: c.Free - c6.Free, Leased: c.Leased - c6.Leased, Lost: c.Lost - c6.Lost,
+		Cooling: c.Cooling - c6.Cooling, Held: c.Held - c6.Held, Kept: e.Prefixed.Kept,
+		IPv6: ipam.Counts{Pending: c6.Pending, Free: c6.Free, Kept: e.Prefixed6.Kept, Leased: c6.Leased, Lost: c6.Lost, Cooling: c6.Cooling, Held: c6.Held},
+		Age:  time.Duration(now.Boot - e.Since)}
+	sum.Single = sum.Free - e.Prefixed.Free
+	for _, f := range []Family{IPv4, IPv6} {
+		if f == IPv6 && t.loneBlock(e) {
+			continue // it goes with the interface
+		}
+		if d := t.lastWhole(e, f); d != nil {
+			sum.Prefixes = append(sum.Prefixes, ipam.PrefixSummary{Prefix: d.Prefix, Free: d.Counts.Free})
+		}
+	}
+	return sum
 }
 
 // SetHint writes down what the node's surroundings say; both are hints for the reconciler.
@@ -63,9 +80,7 @@ type State struct {
 // State reads everything.
 func (t *Tx) State() State {
 	s := State{Meta: t.meta, Links: t.links(), Held: t.Held(), Tickets: t.Tickets()}
-	for _, e := range t.ranked() {
-		s.ENIs = append(s.ENIs, *e)
-	}
+	s.ENIs = t.ENIs()
 	for _, a := range t.addresses() {
 		s.Addresses = append(s.Addresses, *a)
 	}
@@ -79,6 +94,17 @@ func (t *Tx) State() State {
 	})
 	s.Outbox = t.Pending()
 	return s
+}
+
+// ENIs are the network interfaces, in rank order.
+func (t *Tx) ENIs() (all []ENI) {
+	for _, e := range t.ranked() {
+		full := *e
+		l, _ := t.listing(e.ENI)
+		full.Prefixes = l.Prefixes
+		all = append(all, full)
+	}
+	return all
 }
 
 // Pending counts the records of the outbox that nobody has acknowledged.

@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/enichain/enichain/ipam"
 )
 
@@ -49,6 +51,10 @@ type Options struct {
 	NoSync   bool          // a power cut may lose the last commits; there are no pods then either
 	Command  string        // who we are, written into the lock file for others to read; "" = the program's name
 	Locker   Locker        // nil = a lock between processes beside the file; else the caller's own
+	// Keep leaves the file open between transactions until Close: for a simulation, where nobody else uses it.
+	Keep bool
+	// Audit sees each change at its end, before it is committed; nil = nobody.
+	Audit func(*Tx)
 }
 
 // Store is one pool file. It keeps nothing open between transactions and is safe for concurrent use.
@@ -56,6 +62,17 @@ type Store struct {
 	path string
 	opts Options
 	lock Locker
+	kept *bbolt.DB // with Options.Keep: used under the lock, like the file
+}
+
+// Close closes a file that Options.Keep left open; it is opened again when it is used again.
+func (s *Store) Close() error {
+	if s.kept == nil {
+		return nil
+	}
+	err := s.kept.Close()
+	s.kept = nil
+	return err
 }
 
 // New names a pool file without looking at it; each transaction makes all the checks of Open.
@@ -86,7 +103,13 @@ func (s *Store) Path() string { return s.path }
 
 // View runs f in a transaction that changes nothing.
 func (s *Store) View(ctx context.Context, f func(*Tx) error) error {
-	return s.locked(ctx, func() error { return s.run(false, f) })
+	return s.locked(ctx, func() error {
+		err := s.run(false, f)
+		if errors.Is(err, errOld) {
+			return s.older(f)
+		}
+		return err
+	})
 }
 
 // Update runs f in a transaction that is committed when f returns nil and undone when it does not. What DEL could not

@@ -20,25 +20,27 @@ func (t *Tx) Accept(now Now, s ipam.Supply) (refused []Refusal, changed bool, er
 	before := t.fingerprint()
 	m := &t.meta
 	m.Seen, m.Basis, m.Supplied = ipam.Seen{Epoch: s.Epoch, Rev: s.Rev}, s.Basis.Seq, true
-	m.VPC, m.Policy, m.Why, m.Heard = s.VPC, s.Policy, s.Why, now.Wall
+	m.VPC, m.Policy, m.Heard = s.VPC, s.Policy, now.Wall
+	m.Pools, m.Most = s.Pools[:min(len(s.Pools), ipam.MaxPools)], s.MaxPods
 	if s.First {
 		m.Hold = nil
 	}
 	t.bump()
 	t.Proof(now, s.Basis.Seq)
-	a := acceptance{t: t, now: now, supplied: map[ipam.ENIID]ipam.SuppliedENI{}, spared: map[ipam.ENIID]bool{}}
+	a := acceptance{t: t, now: now, supplied: map[ipam.ENIID]supplied{}, spared: map[ipam.ENIID]bool{},
+		still: map[netip.Prefix]bool{}}
 	for _, r := range refused {
 		if !r.Address.IsValid() {
 			a.spared[r.ENI] = true
 		}
 	}
 	for _, e := range good {
-		a.supplied[e.ENI] = e
+		a.supplied[e.ENI] = newSupplied(e)
 	}
 	a.interfaces(good)
 	a.known()
 	for _, e := range good {
-		a.listed(e)
+		t.listed(t.load()[e.ENI])
 	}
 	a.gone()
 	t.prune()
@@ -53,7 +55,7 @@ func (t *Tx) fingerprint() string {
 		text, _ := json.Marshal(e)
 		b.Write(text)
 	}
-	text, _ := json.Marshal([]any{t.meta.VPC, t.meta.Policy, t.meta.Why, t.meta.Hold})
+	text, _ := json.Marshal([]any{t.meta.VPC, t.meta.Policy, t.meta.Pools, t.meta.Most, t.meta.Hold})
 	b.Write(text)
 	return b.String()
 }
@@ -72,8 +74,38 @@ func (t *Tx) localAddresses() map[netip.Addr]string {
 type acceptance struct {
 	t        *Tx
 	now      Now
-	supplied map[ipam.ENIID]ipam.SuppliedENI
-	spared   map[ipam.ENIID]bool // refused ones: a wrong entry is no evidence that their addresses are gone
+	supplied map[ipam.ENIID]supplied
+	spared   map[ipam.ENIID]bool   // refused ones: a wrong entry is no evidence that their addresses are gone
+	still    map[netip.Prefix]bool // whole prefixes for whose addresses nothing changes: they need not be read
+}
+
+// supplied is an interface of a supply, for questions about its addresses.
+type supplied struct {
+	ipam.SuppliedENI
+	singles  map[netip.Addr]bool
+	prefixes map[netip.Prefix]bool
+}
+
+func newSupplied(e ipam.SuppliedENI) supplied {
+	s := supplied{e, map[netip.Addr]bool{}, map[netip.Prefix]bool{}}
+	for _, a := range e.Addresses {
+		s.singles[a] = true
+	}
+	for _, p := range e.Prefixes {
+		s.prefixes[p] = true
+	}
+	return s
+}
+
+// has says whether an address is listed, and in which prefix.
+func (s supplied) has(a netip.Addr) (p netip.Prefix, ok bool) {
+	if s.singles[a] {
+		return netip.Prefix{}, true
+	}
+	if p = blockOf(a); s.prefixes[p] {
+		return p, true
+	}
+	return netip.Prefix{}, false
 }
 
 // interfaces brings the records of network interfaces up to date.
@@ -81,6 +113,7 @@ func (a *acceptance) interfaces(good []ipam.SuppliedENI) {
 	t := a.t
 	for _, e := range t.load() {
 		if _, ok := a.supplied[e.ENI]; !ok && !a.spared[e.ENI] && e.Listed {
+			t.unlist(e, nil)
 			e.Listed = false
 			t.tell(e)
 			t.delete(bucketListed, []byte(e.ENI))
@@ -88,22 +121,36 @@ func (a *acceptance) interfaces(good []ipam.SuppliedENI) {
 	}
 	oneCard := !slices.ContainsFunc(good, func(e ipam.SuppliedENI) bool { return e.Card != 0 })
 	for _, s := range good {
-		t.put(bucketListed, []byte(s.ENI), s.Addresses)
 		e := t.load()[s.ENI]
 		if e == nil {
 			e = &ENI{N: -1}
 			t.enis[s.ENI] = e
 		}
+		t.unlist(e, a.supplied[s.ENI].prefixes)
+		t.put(bucketListed, []byte(s.ENI), listing{s.Addresses, s.Prefixes})
 		if e.N < 0 {
 			e.N = t.smallNumber(s, oneCard)
 		}
+		old := *e
 		if e.Attachment != s.Attachment {
 			e.Since = a.now.Boot
 			t.meta.Gen++
 		}
-		s.Addresses = nil
+		for _, p := range s.Prefixes {
+			d := t.delegate(s.ENI, p)
+			a.still[p] = d.Listed && d.Counts.all() == ipam.PrefixSize(p) && old.Attachment == s.Attachment
+			if !d.Listed {
+				d.Listed = true
+				t.tellBlock(d)
+			}
+		}
+		prefixes := s.Prefixes
+		s.Addresses, s.Prefixes = nil, nil
 		e.SuppliedENI, e.Listed = s, true
 		t.lookUp(e)
+		for _, p := range prefixes {
+			a.still[p] = a.still[p] && old.Present == e.Present
+		}
 		t.tell(e)
 	}
 }
@@ -131,22 +178,35 @@ func (t *Tx) smallNumber(s ipam.SuppliedENI, oneCard bool) int {
 	return n
 }
 
+// unlist notes which prefixes of an interface are not listed any more.
+func (t *Tx) unlist(e *ENI, still map[netip.Prefix]bool) {
+	l, _ := t.listing(e.ENI)
+	for _, p := range l.Prefixes {
+		if d := t.delegatedOf(e.ENI, p); d != nil && d.Listed && !still[p] {
+			d.Listed = false
+			t.tellBlock(d)
+		}
+	}
+}
+
 // known carries every address that has a record through the supply.
 func (a *acceptance) known() {
 	t := a.t
-	for _, r := range t.addresses() {
+	for _, r := range t.addressesBut(a.still) {
 		if a.spared[r.ENI] {
 			continue
 		}
-		e, listed := a.lists(r)
+		e, in, listed := a.lists(r)
 		if listed && r.ENI == "" {
 			t.adoptLease(r, e)
 		}
 		switch {
 		case listed:
 			lost := (r.State == ipam.Leased || r.State == ipam.Cooling) && !t.load()[e.ENI].Present
-			if !r.Listed || r.Lost != lost || r.Attachment != e.Attachment || r.ENI != e.ENI {
-				t.change(r, func(r *Address) { r.ENI, r.Attachment, r.Listed, r.Lost = e.ENI, e.Attachment, true, lost })
+			if !r.Listed || r.Lost != lost || r.Attachment != e.Attachment || r.ENI != e.ENI || r.Prefix != in {
+				t.change(r, func(r *Address) {
+					r.ENI, r.Attachment, r.Listed, r.Lost, r.Prefix = e.ENI, e.Attachment, true, lost, in
+				})
 			}
 		case r.State == ipam.Pending || r.State == ipam.Free:
 			t.forget(r)
@@ -160,88 +220,137 @@ func (a *acceptance) known() {
 	}
 }
 
-// lists says whether the supply lists a known address in its life. A lease, and what cools after one, lives on in a new
-// attachment of the same interface: it was never fenced, so that no old Unassign can mean it.
-func (a *acceptance) lists(r *Address) (ipam.SuppliedENI, bool) {
+// lists says whether the supply lists a known address in its life, and in which prefix. A lease, and what cools after
+// one, lives on in a new attachment of the same interface: it was never fenced, so that no old Unassign can mean it. All
+// else lives on only as what it was: a single address is not what a prefix around it is.
+func (a *acceptance) lists(r *Address) (e supplied, in netip.Prefix, ok bool) {
 	if r.ENI == "" {
 		for _, e := range a.supplied {
-			if slices.Contains(e.Addresses, r.Address) {
-				return e, true
+			if in, ok := e.has(r.Address); ok {
+				return e, in, true
 			}
 		}
-		return ipam.SuppliedENI{}, false
+		return supplied{}, netip.Prefix{}, false
 	}
-	e, ok := a.supplied[r.ENI]
-	same := e.Attachment == r.Attachment || r.State == ipam.Leased || r.State == ipam.Cooling
-	if slices.ContainsFunc(e.Prefixes, func(p netip.Prefix) bool { return r.State == ipam.Fenced && p.Contains(r.Address) }) {
-		return e, false // what was fenced was a single address; that is gone
-	}
-	return e, ok && same && slices.Contains(e.Addresses, r.Address)
+	e, ok = a.supplied[r.ENI]
+	in, has := e.has(r.Address)
+	used := r.State == ipam.Leased || r.State == ipam.Cooling
+	return e, in, ok && has && (used || e.Attachment == r.Attachment && in == r.Prefix)
 }
 
 // adoptLease tells a rebuilt lease on which interface it lives.
-func (t *Tx) adoptLease(r *Address, e ipam.SuppliedENI) {
+func (t *Tx) adoptLease(r *Address, e supplied) {
 	var l Lease
 	if r.State == ipam.Leased && t.get(bucketLeases, leaseKey(r.Owner), &l) {
 		l.ENIID, l.Pool = e.ENI, e.Pool
+		t.serves(e.Pool)
 		for _, p := range l.Prefixes { // of a bridge, by the length of its subnet
-			if slices.Contains(e.Prefixes, p) && p.Contains(r.Address) {
+			if e.prefixes[p] && p.Contains(r.Address) {
 				t.useBridge(t.load()[e.ENI], p, l.Network)
 			}
 		}
-		t.put(bucketLeases, leaseKey(r.Owner), l)
+		t.put(bucketLeases, leaseKey(r.Owner), &l)
 	}
 }
 
-// listed enters the addresses of an interface that have no record yet.
-func (a *acceptance) listed(s ipam.SuppliedENI) {
-	e := a.t.load()[s.ENI]
-	for _, addr := range s.Addresses {
-		a.t.enterListed(e, addr)
+// listed enters the listed addresses of an interface that have no record yet, and makes leasable what is ready.
+func (t *Tx) listed(e *ENI) {
+	l, ok := t.listing(e.ENI)
+	if !ok || !e.Listed {
+		return
 	}
-	a.t.turnFree(e)
+	for _, a := range l.Addresses {
+		t.enterListed(e, a, netip.Prefix{})
+	}
+	for _, p := range l.Prefixes {
+		missing := ipam.PrefixSize(p)
+		if d := t.delegatedOf(e.ENI, p); d != nil {
+			missing -= d.Counts.all()
+		}
+		if missing == 0 {
+			continue
+		}
+		if w := t.meta.Hold; w != nil && !t.ripe(*w) {
+			t.holdListed(e, p, missing)
+			continue
+		}
+		for _, a := range addressesOf(p) {
+			t.enterListed(e, a, p)
+		}
+	}
+	t.turnFree(e)
 }
 
-// enterListed makes a listed address pending, unless it is another life's still, or held (protocol A4, step 4).
-func (t *Tx) enterListed(e *ENI, addr netip.Addr) {
+// all is how many addresses have records; held ones have none.
+func (c Counts) all() int { return c.Pending + c.Free + c.Leased + c.Cooling + c.Fenced }
+
+// ripe says whether a held record may be dropped for what an accepted supply lists (protocol A4, step 4).
+func (t *Tx) ripe(h Hold) bool { return h.S1 != 0 && t.meta.Basis >= h.S1 }
+
+// holdListed gives a prefix that Meta.Hold forbids a record of its own, which the snapshot counts.
+func (t *Tx) holdListed(e *ENI, p netip.Prefix, missing int) {
+	life := Life{ENI: e.ENI, Attachment: e.Attachment, Prefix: p}
+	if h, ok := t.heldAt(life.heldKey()); ok {
+		if !t.ripe(h.Hold) {
+			return
+		}
+		t.dropHeld(h)
+	}
+	t.putHeld(Held{Life: life, Hold: *t.meta.Hold, N: missing}, true)
+}
+
+// enterListed makes a listed address pending, unless it is another life's still, or held (protocol A4, step 4), by
+// itself or with the prefix around it.
+func (t *Tx) enterListed(e *ENI, addr netip.Addr, in netip.Prefix) {
 	if b := t.b.Bucket(bucketAddresses).Get(addressKey(addr)); b != nil {
 		var r Address
-		if t.decode(b, &r) && (r.ENI != e.ENI || r.Attachment != e.Attachment) {
+		if t.decode(b, &r) && (r.ENI != e.ENI || r.Attachment != e.Attachment || r.Prefix != in) {
 			t.setUnsettled(true)
 		}
 		return
 	}
-	for _, id := range []ipam.ENIID{e.ENI, ""} {
-		h, ok := t.heldOf(id, addr)
+	life := Life{ENI: e.ENI, Attachment: e.Attachment, Address: addr}
+	for _, key := range [][]byte{heldKey(e.ENI, addr), heldBlockKey(e.ENI, blockOf(addr)), heldKey("", addr)} {
+		h, ok := t.heldAt(key)
 		if !ok {
 			continue
 		}
-		ripe := h.S1 != 0 && t.meta.Basis >= h.S1
-		if !ripe && id != "" {
+		if !t.ripe(h.Hold) && h.ENI != "" {
 			return
 		}
 		t.dropHeld(h)
-		if !ripe { // now it is known on which interface: the snapshot's count of that one asks for newer lists
-			t.putHeld(Held{Life: Life{e.ENI, e.Attachment, addr}, Hold: h.Hold}, true)
+		if h.Prefix.IsValid() && h.Prefix != in { // the rest of the prefix stays away
+			t.goOn(h.Hold)
+		}
+		if !t.ripe(h.Hold) { // now it is known on which interface: the snapshot's count of that one asks for newer lists
+			t.putHeld(Held{Life: life, Hold: h.Hold}, true)
 			return
 		}
 	}
-	if w := t.meta.Hold; w != nil && (w.S1 == 0 || t.meta.Basis < w.S1) {
-		t.putHeld(Held{Life: Life{e.ENI, e.Attachment, addr}, Hold: *w}, true)
+	if w := t.meta.Hold; w != nil && !t.ripe(*w) {
+		t.putHeld(Held{Life: life, Hold: *w}, true)
 		return
 	}
-	t.enter(&Address{Address: addr, ENI: e.ENI, Attachment: e.Attachment, State: ipam.Pending, Listed: true})
+	t.enter(&Address{Address: addr, ENI: e.ENI, Attachment: e.Attachment, State: ipam.Pending, Listed: true, Prefix: in})
 }
 
 // turnFree makes the pending addresses of a ready interface leasable.
 func (t *Tx) turnFree(e *ENI) {
+	l, _ := t.listing(e.ENI)
 	if !e.Ready || !e.Listed || e.Counts.Pending == 0 {
 		return
 	}
-	for _, r := range t.addresses() {
-		if r.ENI == e.ENI && r.State == ipam.Pending && r.Listed {
+	all := l.Addresses
+	for _, p := range l.Prefixes {
+		if d := t.delegatedOf(e.ENI, p); d != nil && d.Counts.Pending > 0 {
+			all = append(all, addressesOf(p)...)
+		}
+	}
+	for _, addr := range all {
+		r, ok := t.address(addr)
+		if ok && r.ENI == e.ENI && r.State == ipam.Pending && r.Listed {
 			t.change(r, func(r *Address) { r.State = ipam.Free })
-			t.meta.Leasable = true
+			t.serves(e.Pool)
 		}
 	}
 	t.chance()
@@ -252,17 +361,22 @@ func (t *Tx) turnFree(e *ENI) {
 func (a *acceptance) gone() {
 	t := a.t
 	for _, h := range t.Held() {
-		if h.S1 == 0 || t.meta.Basis < h.S1 || a.spared[h.ENI] {
+		if !t.ripe(h.Hold) || a.spared[h.ENI] {
 			continue
 		}
-		if e, ok := a.supplied[h.ENI]; ok && slices.Contains(e.Addresses, h.Address) {
+		e := a.supplied[h.ENI]
+		if _, ok := e.has(h.Address); ok || e.prefixes[h.Prefix] {
 			continue // its address is another life's still
 		}
 		t.dropHeld(h)
-		if w := t.meta.Hold; w == nil || w.S1 != 0 && w.S1 < h.S1 {
-			hold := h.Hold
-			t.meta.Hold = &hold
-		}
+		t.goOn(h.Hold)
+	}
+}
+
+// goOn lets Hold forbid what a record forbade that is not there any more.
+func (t *Tx) goOn(h Hold) {
+	if w := t.meta.Hold; w == nil || w.S1 != 0 && w.S1 < h.S1 {
+		t.meta.Hold = &h
 	}
 }
 

@@ -24,7 +24,7 @@ func (t *Tx) Tick(now Now, inUse func(netip.Addr) bool) error {
 	t.cooled(now, inUse)
 	t.unknown(inUse)
 	t.lapse(now)
-	for _, k := range t.Tickets() {
+	for _, k := range t.queue() {
 		if k.Deadline+lastWord <= now.Boot {
 			t.Drop(now, LeaseRequest{Attachment: k.Attachment, Pod: k.Pod, Took: time.Duration(now.Boot - k.Since)},
 				"its ADD ended without a word")
@@ -55,6 +55,8 @@ func (t *Tx) cooled(now Now, inUse func(netip.Addr) bool) {
 		switch {
 		case !ok:
 			t.fail(&DamagedError{Path: t.path, Cause: addr.String() + " is in an index only"})
+		case a.State == ipam.Cooling && !t.cool(a, now): // it was told to cool for longer since
+			t.change(a, func(a *Address) { a.Until = t.coolAt(a) })
 		case inUse(addr):
 			t.change(a, func(a *Address) { a.Until = now.After(recheck) })
 		case a.Lost || !a.Listed:
@@ -88,14 +90,7 @@ func (t *Tx) settle() {
 	}
 	t.setUnsettled(false)
 	for _, e := range t.ranked() {
-		var listed []netip.Addr
-		if !e.Listed || !t.get(bucketListed, []byte(e.ENI), &listed) {
-			continue
-		}
-		for _, a := range listed {
-			t.enterListed(e, a)
-		}
-		t.turnFree(e)
+		t.listed(e)
 	}
 }
 
@@ -125,7 +120,7 @@ func (t *Tx) Next(now Now) (next ipam.Instant) {
 			sooner(h.Until)
 		}
 	}
-	for _, k := range t.Tickets() {
+	for _, k := range t.queue() {
 		sooner(k.Deadline + lastWord)
 	}
 	if len(t.leasesOf(unknownNetwork)) > 0 || t.unsettled() {

@@ -10,7 +10,7 @@ import (
 // MaxTicket from now: a killed ADD leaves its ticket behind, and that must not be taken for a pod that waits.
 func (t *Tx) Ticket(now Now, r LeaseRequest, deadline ipam.Instant) Ticket {
 	deadline = min(deadline, now.After(MaxTicket))
-	for _, k := range t.Tickets() {
+	for _, k := range t.queue() {
 		if k.Attachment == r.Attachment && k.Deadline > now.Boot {
 			return k
 		}
@@ -20,6 +20,7 @@ func (t *Tx) Ticket(now Now, r LeaseRequest, deadline ipam.Instant) Ticket {
 	k := Ticket{N: t.meta.LastTicket, Attachment: r.Attachment, Pool: r.Pool, Pod: r.Pod, Families: r.Families, Prefix: r.Prefix,
 		Since: now.Boot, Deadline: deadline}
 	t.put(bucketTickets, number(k.N), k)
+	t.queued = nil
 	t.record(now, ipam.Record{Verb: ipam.PodWaiting, Network: r.Network, Container: r.Container, IfName: r.IfName,
 		Netns: r.Netns, Pod: r.Pod, Took: r.Took})
 	t.bump()
@@ -36,21 +37,27 @@ func (t *Tx) Drop(now Now, r LeaseRequest, cause string) {
 }
 
 // Tickets are all of them, dead ones too, in order.
-func (t *Tx) Tickets() []Ticket {
-	var all []Ticket
-	t.each(bucketTickets, nil, func(_, v []byte) bool {
-		var k Ticket
-		if t.decode(v, &k) {
-			all = append(all, k)
-		}
-		return true
-	})
-	return all
+func (t *Tx) Tickets() []Ticket { return append([]Ticket(nil), t.queue()...) }
+
+// queue is Tickets, decoded once in a transaction: behind a burst each ADD, and the agent for each, looks at all of them
+// several times. Who changes the bucket sets queued to nil.
+func (t *Tx) queue() []Ticket {
+	if t.queued == nil {
+		t.queued = []Ticket{}
+		t.each(bucketTickets, nil, func(_, v []byte) bool {
+			var k Ticket
+			if t.decode(v, &k) {
+				t.queued = append(t.queued, k)
+			}
+			return true
+		})
+	}
+	return t.queued
 }
 
 // ahead counts the live tickets before the requester's own, or all when it has none: a later ADD overtakes nobody.
 func (t *Tx) ahead(now Now, r LeaseRequest) (n int) {
-	for _, k := range t.Tickets() {
+	for _, k := range t.queue() {
 		if k.Attachment == r.Attachment {
 			break
 		}
@@ -65,25 +72,16 @@ func overlap(a, b []Family) bool {
 	return slices.ContainsFunc(a, func(f Family) bool { return slices.Contains(b, f) })
 }
 
-// waiting counts the live tickets, but for those that wait for a delegated prefix: no plan brings one.
-func (t *Tx) waiting(now Now) (n int) {
-	for _, k := range t.Tickets() {
-		if k.Deadline > now.Boot && !k.Prefix {
-			n++
-		}
-	}
-	return n
-}
-
 func (t *Tx) endTicket(a ipam.Attachment) bool {
 	ended := false
-	for _, k := range t.Tickets() {
+	for _, k := range t.queue() {
 		if k.Attachment == a {
 			t.delete(bucketTickets, number(k.N))
 			ended = true
 		}
 	}
 	if ended {
+		t.queued = nil
 		t.bump()
 		t.chance() // those behind moved up
 	}

@@ -37,3 +37,21 @@ func TestWaiterHasTheLastWord(t *testing.T) {
 	})
 	want(t, "causes", map[string]string{"waits": "no subnet has room", "killed": "its ADD ended without a word"}, causes)
 }
+
+// A transaction sees the tickets that it gives and ends, though it has read the queue before.
+func TestQueueWithinOneTransaction(t *testing.T) {
+	p := storetest.New(t, storetest.ENI(0, 1))
+	var seen []int
+	p.Do(func(tx *store.Tx) error {
+		count := func() { seen = append(seen, len(tx.Tickets())) }
+		count()
+		for _, c := range []string{"a", "b", "a"} {
+			tx.Ticket(p.Now, storetest.Request(c), p.Now.After(20*time.Second))
+			count()
+		}
+		tx.Drop(p.Now, storetest.Request("a"), "deleted")
+		count()
+		return nil
+	})
+	want(t, "tickets", []int{0, 1, 2, 2, 1}, seen)
+}

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -29,6 +28,11 @@ type Tx struct {
 	dirty bool // meta or a record has changed
 	enis  map[ipam.ENIID]*ENI
 	told  map[ipam.ENIID]bool // interfaces to be written
+
+	blocks     map[string]*delegated // prefixes that were read, by key
+	toldBlocks map[string]bool       // those to be written
+
+	queued []Ticket // those that were read; nil = they were not
 
 	bumped bool // seq has risen in this transaction
 }
@@ -61,7 +65,7 @@ func (t *Tx) decode(value []byte, into any) bool {
 	if value == nil {
 		return false
 	}
-	if err := json.Unmarshal(value, into); err != nil {
+	if err := read(value, into); err != nil {
 		t.fail(&DamagedError{Path: t.path, Cause: "a record is no JSON: " + err.Error()})
 		return false
 	}
@@ -73,7 +77,7 @@ func (t *Tx) get(bucket, key []byte, into any) bool {
 }
 
 func (t *Tx) put(bucket, key []byte, value any) {
-	text, err := json.Marshal(value)
+	text, err := written(value)
 	if err != nil {
 		t.fail(fmt.Errorf("cannot encode a record of bucket %s: %w", bucket, err))
 		return
@@ -151,9 +155,15 @@ func (t *Tx) address(a netip.Addr) (*Address, bool) {
 }
 
 // addresses are all of them, in order of address.
-func (t *Tx) addresses() []*Address {
+func (t *Tx) addresses() []*Address { return t.addressesBut(nil) }
+
+// addressesBut leaves out those of some delegated prefixes, and does not decode them.
+func (t *Tx) addressesBut(but map[netip.Prefix]bool) []*Address {
 	var all []*Address
-	t.each(bucketAddresses, nil, func(_, v []byte) bool {
+	t.each(bucketAddresses, nil, func(k, v []byte) bool {
+		if addr, ok := netip.AddrFromSlice(k); ok && but[blockOf(addr)] {
+			return true
+		}
 		a := new(Address)
 		if t.decode(v, a) {
 			all = append(all, a)
@@ -196,6 +206,8 @@ func (t *Tx) index(a *Address) {
 		t.putRaw(bucketFree, freeKey(a), []byte{})
 	case a.State == ipam.Cooling || a.State == ipam.Free:
 		t.putRaw(bucketCooling, coolingKey(a), []byte{})
+	case a.State == ipam.Fenced && !a.Prefix.IsValid():
+		t.putRaw(bucketFenced, addressKey(a.Address), []byte{})
 	}
 }
 
@@ -205,6 +217,8 @@ func (t *Tx) unindex(a *Address) {
 		t.delete(bucketFree, freeKey(a))
 	case a.State == ipam.Cooling || a.State == ipam.Free:
 		t.delete(bucketCooling, coolingKey(a))
+	case a.State == ipam.Fenced && !a.Prefix.IsValid():
+		t.delete(bucketFenced, addressKey(a.Address))
 	}
 }
 
@@ -213,7 +227,16 @@ func (t *Tx) count(a *Address, d int) {
 	if e == nil {
 		return // a rebuilt lease whose interface no supply has named yet
 	}
-	c := &e.Counts
+	e.Counts.count(a, d)
+	if FamilyOf(a.Address) == IPv6 {
+		e.Counts6.count(a, d)
+	}
+	t.countBlock(e, a, d)
+	t.tell(e)
+}
+
+// count puts an address to the counts, d times.
+func (c *Counts) count(a *Address, d int) {
 	switch a.State {
 	case ipam.Pending:
 		c.Pending += d
@@ -236,7 +259,6 @@ func (t *Tx) count(a *Address, d int) {
 	case ipam.Fenced:
 		c.Fenced += d
 	}
-	t.tell(e)
 }
 
 // errUnchanged ends a transaction that wrote nothing without a commit: no bell, no sync.
@@ -250,6 +272,7 @@ func (t *Tx) flush() error {
 	if !t.dirty {
 		return errUnchanged
 	}
+	t.flushBlocks()
 	for id := range t.told {
 		if e := t.enis[id]; e != nil {
 			t.put(bucketENIs, []byte(id), e)
@@ -258,6 +281,6 @@ func (t *Tx) flush() error {
 		}
 	}
 	t.meta.Commits++
-	t.put(bucketMeta, keyMeta, t.meta)
+	t.put(bucketMeta, keyMeta, &t.meta)
 	return t.err
 }

@@ -8,12 +8,12 @@ import (
 )
 
 // Family is an address family by its IP version.
-type Family int
+type Family = ipam.Family
 
 // The two families.
 const (
-	IPv4 Family = 4
-	IPv6 Family = 6
+	IPv4 = ipam.IPv4
+	IPv6 = ipam.IPv6
 )
 
 // FamilyOf is the family of a.
@@ -37,12 +37,16 @@ type Meta struct {
 	Seen          ipam.Seen
 	Basis         uint64 // seq that the accepted supply was based on
 	Supplied      bool   // any supply was accepted
-	Leasable      bool   // any address was ever free in this file: what STATUS asks
-	VPC           []netip.Prefix
-	Policy        ipam.NodePolicy
-	Why           *ipam.Why `json:",omitempty"`
-	Heard         time.Time `json:",omitzero"`  // wall clock, for people: when a supply was last accepted
-	Mute          *Mute     `json:",omitempty"` // the agent cannot reach the bus
+	Leasable      bool   // any address was ever free in this file, or leased before it
+	// Served are the pools that ever had a free address in this file; none although Leasable: the file is of an older
+	// version, or what was leased before it has not been placed yet.
+	Served []string `json:",omitempty"`
+	VPC    []netip.Prefix
+	Policy ipam.NodePolicy
+	Pools  []ipam.SuppliedPool `json:",omitempty"` // as last supplied, in order
+	Most   int                 `json:",omitempty"` // pods that can have addresses of this node, as last supplied; 0 = unknown
+	Heard  time.Time           `json:",omitzero"`  // wall clock, for people: when a supply was last accepted
+	Mute   *Mute               `json:",omitempty"` // the agent cannot reach the bus
 	// Hold stands for a held record of every address that has none of its own (protocol A4): set when a file is made
 	// without knowledge of an earlier one, and raised when a held record is dropped because nobody lists the address.
 	Hold *Hold `json:",omitempty"`
@@ -68,17 +72,44 @@ type Hold struct {
 	S1    uint64       // seq after the hold-down; 0 = not over
 }
 
-// Life is one life of an address: it can be ours only as this address of this interface in this attachment.
+// Life is one life of an address or of a whole delegated prefix: it can be ours only as this address or prefix of this
+// interface in this attachment. One of Address and Prefix is set.
 type Life struct {
 	ENI        ipam.ENIID
 	Attachment ipam.AttachmentID
-	Address    netip.Addr
+	Address    netip.Addr   `json:",omitzero"`
+	Prefix     netip.Prefix `json:",omitzero"`
 }
 
-// Held is an address that is gone and may not come back yet.
+// String is the address or the prefix.
+func (l Life) String() string {
+	if l.Prefix.IsValid() {
+		return l.Prefix.String()
+	}
+	return l.Address.String()
+}
+
+// size is how many addresses it is of.
+func (l Life) size() int {
+	if l.Prefix.IsValid() {
+		return ipam.PrefixSize(l.Prefix)
+	}
+	return 1
+}
+
+// Held is an address, or a delegated prefix, that is gone and may not come back yet.
 type Held struct {
 	Life
 	Hold
+	N int `json:",omitempty"` // addresses of a prefix that it stands for: those that were not leased
+}
+
+// count is how many addresses a held record stands for.
+func (h Held) count() int {
+	if h.Prefix.IsValid() {
+		return h.N
+	}
+	return 1
 }
 
 // Counts are addresses by state. Leased has the lost ones in it; Cooling has those in it that were found in use
@@ -101,15 +132,24 @@ func (c *Counts) add(d Counts) {
 
 // ENI is a network interface of this node: as supplied, and as the kernel shows it.
 type ENI struct {
-	ipam.SuppliedENI              // as last accepted; Addresses are left empty
+	ipam.SuppliedENI              // as last accepted; Addresses are left empty, and in the file Prefixes
 	N                int          // small number on this node, fixed for the attachment's life; 0 the primary, 1..127; -1 = not supplied yet
 	Link             string       // name of its link in the kernel; "" until it was seen
 	Present          bool         // the kernel shows a link with its MAC
 	Ready            bool         // and that link, its table and rules are prepared
 	Listed           bool         // in the accepted supply
 	Since            ipam.Instant // when this attachment was first accepted
-	Counts           Counts
-	Bridges          []Bridge `json:",omitempty"` // delegated prefixes that are a network's own for now
+	Counts           Counts       // of both families
+	Counts6          Counts       // of Counts, the IPv6 ones
+	Prefixed         Prefixed     // of the free IPv4 ones
+	Prefixed6        Prefixed     // of the free IPv6 ones
+	Bridges          []Bridge     `json:",omitempty"` // delegated prefixes that are a network's own for now
+}
+
+// Prefixed counts free addresses of delegated prefixes.
+type Prefixed struct {
+	Free int
+	Kept int // of Free, those that are for bridges alone
 }
 
 // Link is a network interface link as the agent finds it in the kernel.
@@ -135,9 +175,16 @@ type Address struct {
 	Freed      ipam.Instant    `json:",omitempty"` // end of its last lease; 0 = never leased
 	Until      ipam.Instant    `json:",omitempty"` // cooling: not to be leased before; flagged: not looked at before
 	Fence      uint64          `json:",omitempty"` // fenced: seq of the transaction
+	Prefix     netip.Prefix    `json:",omitzero"`  // the delegated prefix that it is of; none for a single one
 }
 
-func (a *Address) life() Life { return Life{a.ENI, a.Attachment, a.Address} }
+// life is that of the address; the part of a prefix that nobody leases lives and goes with it.
+func (a *Address) life() Life {
+	if a.Prefix.IsValid() && (a.State == ipam.Pending || a.State == ipam.Free || a.State == ipam.Fenced) {
+		return Life{ENI: a.ENI, Attachment: a.Attachment, Prefix: a.Prefix}
+	}
+	return Life{ENI: a.ENI, Attachment: a.Attachment, Address: a.Address}
+}
 
 // Lease is what an attachment holds.
 type Lease struct {

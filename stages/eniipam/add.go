@@ -35,10 +35,11 @@ func (s Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, erro
 	if err != nil {
 		return nil, err
 	}
+	must, may := conf.families()
 	look, done := s.inUse()
 	defer done()
 	q := &queue{stage: s, r: r, conf: conf, file: file, began: time.Now(), request: store.LeaseRequest{
-		Attachment: ipam.Attachment(r.Attachment), Pool: pool, Families: conf.families(), Want: want,
+		Attachment: ipam.Attachment(r.Attachment), Pool: pool, Families: must, Optional: may, Want: want,
 		Primary: conf.Scope == scopePrimary, Prefix: conf.Scope == scopePrefix,
 		Gateway: conf.Gateway == gatewayReserve && conf.Scope != scopePrefix, // a prefix has its own
 		Netns:   r.Netns, Pod: r.Pod.String(), InUse: look,
@@ -80,7 +81,7 @@ func (q *queue) lease(ctx context.Context) (store.Lease, error) {
 	if q.conf.Wait == 0 {
 		return l, q.emptyHanded()
 	}
-	if q.undelegated() || hopeless(agentLock(q.conf.PoolFile)) {
+	if q.elsewhere() || hopeless(agentLock(q.conf.PoolFile)) {
 		return l, q.emptyHanded()
 	}
 	bell, err := q.file.Bell() // before the second look: what comes after that is heard
@@ -129,7 +130,10 @@ func (q *queue) try(ctx context.Context, deadline ipam.Instant) (l store.Lease, 
 		return nil
 	})
 	var taken *store.UnavailableError
+	var family *store.FamilyError
 	switch {
+	case errors.As(err, &family):
+		return l, q.wrongFamily(family)
 	case errors.As(err, &taken):
 		return l, stages.Errorf(stages.PoolEmpty, "%s asks for %s: %s", whom(q.r), taken.Address, taken.Why)
 	case err != nil:

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/ipam/store/storetest"
 )
 
@@ -49,5 +50,27 @@ func TestUnderBridge(t *testing.T) {
 	want(t, "nobody's again", 0, len(n.State().ENIs[0].Bridges))
 	if out := n.must("ADD", "d3", n.conf("")); !strings.Contains(out, "10.110.10.3") {
 		t.Errorf("a free prefix serves all: %s", out)
+	}
+}
+
+// TestBridgeWaitsForAPrefix: its ticket is said apart, and whoever delegates one in time serves it.
+func TestBridgeWaitsForAPrefix(t *testing.T) {
+	e := storetest.ENI(0, 2)
+	n := newNode(t, e)
+	n.agentLives(0)
+	done := make(chan string)
+	go func() {
+		out, _ := n.run("ADD", "c1", strings.Replace(n.delegated("bridge", `,"wait":"60s"`), `"mtu"`, `"isGateway":true,"mtu"`, 1))
+		done <- out
+	}()
+	until(t, func() bool { return len(n.State().Tickets) > 0 })
+	n.Do(func(tx *store.Tx) error {
+		want(t, "said apart", 1, tx.Snapshot(store.ReadClock()).Pools[0].WaitingPrefix)
+		return nil
+	})
+	e.Prefixes = []netip.Prefix{netip.MustParsePrefix("10.110.10.32/28")}
+	n.Give(e)
+	if out := <-done; !strings.Contains(out, `"address":"10.110.10.34/28","gateway":"10.110.10.33"`) {
+		t.Error(out)
 	}
 }

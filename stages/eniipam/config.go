@@ -49,6 +49,7 @@ type config struct {
 	Pool     string          `json:"pool"`
 	Select   []choice        `json:"select"`
 	Families []string        `json:"families"`
+	Optional []string        `json:"optional"` // of Families, those that a pod may go without
 	Wait     time.Duration   `json:"wait"`
 	Gateway  string          `json:"gateway"`
 	Scope    string          `json:"scope"`
@@ -86,6 +87,16 @@ func (c *config) Validate(report func(path, fault string)) {
 		if slices.Contains(c.Families[:i], f) {
 			report(at, f+" is there twice")
 		}
+	}
+	for i, f := range c.Optional {
+		if at := "optional[" + strconv.Itoa(i) + "]"; !c.wants(f) {
+			report(at, "want one of families, got "+strconv.Quote(f))
+		} else if slices.Contains(c.Optional[:i], f) {
+			report(at, f+" is there twice")
+		}
+	}
+	if len(c.Families) > 0 && len(c.Optional) >= len(c.Families) {
+		report("optional", "want at least one of families to be there for certain")
 	}
 	if c.Wait < 0 || c.Wait > store.MaxTicket {
 		report("wait", "want 0s to "+store.MaxTicket.String()+", got "+c.Wait.String())
@@ -246,17 +257,32 @@ func (c *config) steers() bool { return !c.delegate || c.caller == steering }
 
 func (c *config) wants(family string) bool { return slices.Contains(c.Families, family) }
 
-func (c *config) families() []store.Family {
-	var out []store.Family
-	for _, f := range []struct {
-		name   string
-		family store.Family
-	}{{"ipv4", store.IPv4}, {"ipv6", store.IPv6}} {
-		if c.wants(f.name) {
-			out = append(out, f.family)
+// families are those that a pod must have, and those that it may go without.
+func (c *config) families() (must, may []store.Family) {
+	for _, f := range []store.Family{store.IPv4, store.IPv6} {
+		switch name := familyName(f); {
+		case slices.Contains(c.Optional, name):
+			may = append(may, f)
+		case c.wants(name):
+			must = append(must, f)
 		}
 	}
-	return out
+	return must, may
+}
+
+// familyName is a family as the options write it.
+func familyName(f store.Family) string { return "ipv" + strconv.Itoa(int(f)) }
+
+// pools are all that this list can send a pod to, the one without a reason first.
+func (c *config) pools() []string {
+	all := []string{c.Pool}
+	for _, s := range c.Select {
+		if s.Pool != "" {
+			all = append(all, s.Pool)
+		}
+		all = append(all, s.Allow...)
+	}
+	return all
 }
 
 // pool is the pool of a pod: the first line of select that matches, or the one of "pool".

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 	"github.com/enichain/enichain/stages"
 )
@@ -64,22 +65,64 @@ func (q *queue) emptyHanded() error {
 	if d := time.Since(q.began); d >= time.Second {
 		waited = fmt.Sprintf(" after %d s", int(d.Seconds()))
 	}
-	if q.undelegated() {
-		return stages.Errorf(stages.PoolEmpty, "no address for %s: a bridge needs a delegated prefix of the primary network interface as its "+
-			"subnet, and it has none that pods may use; delegate a /28 to it, or use routed-veth", whom(q.r))
+	if q.elsewhere() {
+		return stages.Errorf(stages.PoolEmpty, "no address for %s: %s needs the primary network interface, and %s", whom(q.r), q.caller(), q.primary())
 	}
 	cause, next := q.cause()
+	if q.last.Prefix && q.last.Prefixes == 0 {
+		return stages.Errorf(stages.PoolEmpty, "no address for %s%s: a bridge needs a delegated prefix of the primary network interface as its "+
+			"subnet, and it has none that pods may use: pool %q has to be of mode prefix or auto, or use routed-veth; %s; %s",
+			whom(q.r), waited, q.last.Pool, cause, next)
+	}
 	return stages.Errorf(stages.PoolEmpty, "no address for %s%s: %s; %s; %s", whom(q.r), waited, q.numbers(), cause, next)
 }
 
-// undelegated says that the request is for delegated prefixes and there is none: waiting brings none.
-func (q *queue) undelegated() bool { return q.last != nil && q.last.Prefix && q.last.Prefixes == 0 }
+// elsewhere says that the request is for the primary interface, and that is not for the pool's pods: no waiting changes it.
+func (q *queue) elsewhere() bool {
+	e := q.last
+	return e != nil && e.Primary && e.PrimaryPool != "" && (e.PrimaryPool != e.Pool || e.PrimaryClosed)
+}
 
-// numbers say how the pool stands.
+func (q *queue) primary() string {
+	e := q.last
+	if e.PrimaryPool != e.Pool {
+		return fmt.Sprintf("that is of pool %q, not %q; say \"pool\": %q, or use routed-veth", e.PrimaryPool, e.Pool, e.PrimaryPool)
+	}
+	return fmt.Sprintf("pods may not use that: pool %q has usePrimary: false; change that, or use routed-veth", e.Pool)
+}
+
+func (q *queue) caller() string {
+	if q.conf.caller == "" {
+		return fmt.Sprintf("scope %q", q.conf.Scope)
+	}
+	return q.conf.caller
+}
+
+// wrongFamily is the error of an ADD that asks a pool for what it never has.
+func (q *queue) wrongFamily(e *store.FamilyError) error {
+	var has []string
+	for _, f := range e.Has {
+		has = append(has, strconv.Quote(familyName(f)))
+	}
+	wants, only := familyName(e.Wants), "["+strings.Join(has, ", ")+"]"
+	must, _ := q.conf.families()
+	change := fmt.Sprintf("say families: %s", only)
+	if len(must) > 1 {
+		change += fmt.Sprintf(", or optional: [%q]", wants)
+	}
+	return stages.Errorf(stages.Config, "no address for %s: families: it asks for %q, and pool %q has %s alone; %s here, or give the pool families %s in enichaind's configuration",
+		whom(q.r), wants, e.Pool, only, change, `["ipv4", "ipv6"]`)
+}
+
+// numbers say how the pool stands, in the family that is missing.
 func (q *queue) numbers() string {
-	c := q.last.Counts
+	f, c := q.missing()
 	all := c.Free + c.Leased + c.Cooling + c.Pending + c.Fenced
-	parts := []string{fmt.Sprintf("%d of %d leased", c.Leased, all)}
+	kind := ""
+	if f == store.IPv6 {
+		kind = " IPv6 addresses"
+	}
+	parts := []string{fmt.Sprintf("%d of %d%s leased", c.Leased, all, kind)}
 	for _, p := range []struct {
 		n    int
 		what string
@@ -89,23 +132,44 @@ func (q *queue) numbers() string {
 		}
 	}
 	if c.Free > 0 {
-		use := "that it cannot use"
-		if q.conf.wants("ipv6") && c.Free6 == 0 {
-			use = "and none of them IPv6"
-		}
-		parts = append(parts, fmt.Sprintf("%d free %s", c.Free, use))
+		parts = append(parts, fmt.Sprintf("%d free that it cannot use", c.Free))
 	}
 	if q.last.Ahead > 0 {
 		parts = append(parts, fmt.Sprintf("%d waiting before it", q.last.Ahead))
 	}
-	scope := ""
-	if q.last.Pool != "default" {
-		scope = " in pool " + strconv.Quote(q.last.Pool)
-	}
+	scope := inPool(q.last.Pool)
 	if q.last.Primary {
 		scope += " on the primary interface"
 	}
 	return strings.Join(parts, ", ") + scope
+}
+
+// inPool names a pool that is not the usual one.
+func inPool(pool string) string {
+	if pool == "default" {
+		return ""
+	}
+	return " in pool " + strconv.Quote(pool)
+}
+
+// missing is the family that the request must have and that has nothing free, the first one where none stands out, and
+// how it stands.
+func (q *queue) missing() (store.Family, store.Counts) {
+	must, _ := q.conf.families()
+	counts := func(f store.Family) store.Counts {
+		c, c6 := q.last.Counts, q.last.Counts6
+		if f == store.IPv6 {
+			return c6
+		}
+		return store.Counts{Pending: c.Pending - c6.Pending, Free: c.Free - c6.Free, Leased: c.Leased - c6.Leased,
+			Cooling: c.Cooling - c6.Cooling, Fenced: c.Fenced - c6.Fenced, Held: c.Held - c6.Held}
+	}
+	for _, f := range must {
+		if c := counts(f); c.Free == 0 {
+			return f, c
+		}
+	}
+	return must[0], counts(must[0])
 }
 
 // cause is why there is no address, and what happens next.
@@ -133,8 +197,6 @@ func (q *queue) cause() (cause, next string) {
 		next = "it goes on trying; next try in 10 s at most, or when any pod here ends"
 	case !e.Supplied:
 		cause = "the reconciler has not said yet what this node has"
-	case e.ENIs == 0 && e.Counts.Leased+e.Counts.Pending == 0 && len(e.Others) > 0:
-		cause = fmt.Sprintf("this node has no pool %q, but %s", e.Pool, strings.Join(e.Others, ", "))
 	case e.Why != nil:
 		cause = e.Why.Text
 		if cause == "" {
@@ -146,8 +208,14 @@ func (q *queue) cause() (cause, next string) {
 		if e.Why.RetryIn > 0 {
 			next = fmt.Sprintf("next try %s, or when any pod here ends", q.tryIn(e))
 		}
+	case !e.Known && e.Here == 0 && len(e.Others) > 0:
+		cause = fmt.Sprintf("pool %q is not here: %s", e.Pool, ipam.PoolsHere(e.Others))
+		next = "name one of those, or see that the pool's nodes: in enichaind's configuration fit this one"
 	default:
 		cause = "the reconciler was asked for more and has not answered yet"
+		if e.Here == 0 && !e.Primary {
+			cause = fmt.Sprintf("pool %q has no network interface on this node yet; the reconciler was asked for one", e.Pool)
+		}
 		if e.Heard.IsZero() {
 			break
 		}

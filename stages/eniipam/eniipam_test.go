@@ -33,7 +33,7 @@ func newNode(t *testing.T, enis ...ipam.SuppliedENI) *node {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pool.db")
 	p := storetest.At(t, path, store.Options{Boot: storetest.Boot, NoSync: true}, store.ReadClock())
-	p.Supply.Policy.Cooldown = time.Millisecond
+	p.Supply.Pools[0].Cooldown = time.Millisecond
 	p.Give(enis...)
 	return &node{Pool: p, stage: eniipam.Stage{Boot: storetest.Boot, InUse: func(netip.Addr) bool { return false }}}
 }
@@ -184,12 +184,14 @@ func TestRefused(t *testing.T) {
 			"families[0]: want \"ipv4\" or \"ipv6\", got \"ipv5\"; wait: want 0s to 1m0s, got 2m0s; gateway: want \"none\" or \"reserve\", got \"maybe\""},
 		{"said twice, differently", n.conf(`,"wait":"1s","ipam":{"type":"eni-ipam","wait":"2s"}`), `CONFIG wait: "1s", but ipam.wait is "2s"; say it once`},
 		{"not first", n.conf(`,"prevResult":{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.1/24"}]}`), "CONFIG eni-ipam stands behind another stage of network enichain"},
+		{"all optional", n.conf(`,"optional":["ipv4"]`), "CONFIG optional: want at least one of families to be there for certain"},
+		{"optional and not asked for", n.conf(`,"optional":["ipv6"]`), `CONFIG optional[0]: want one of families, got "ipv6"; optional: want`},
 		{"select", n.conf(`,"select":[{"pool":"x"},{"annotation":"a"}]`), "CONFIG select[0]: want either namespace or annotation; select[1].allow: want the pools"},
 		{"ranges", n.conf(`,"runtimeConfig":{"ipRanges":[[{"subnet":"10.0.0.0/24"}]]}`), "CONFIG runtimeConfig.ipRanges: addresses come from the node's network interfaces"},
 		{"no such address", n.conf(`,"runtimeConfig":{"ips":["10.110.99.9/24"]}`), "POOL_EMPTY enichain/c/eth0 asks for 10.110.99.9: this node has no such address"},
 		{"two of a family", n.conf(`,"args":{"cni":{"ips":["10.110.10.10","10.110.10.11"]}}`), "CONFIG args.cni.ips[1]: 10.110.10.11 is a second address of its family"},
 		{"no pool of that name", n.conf(`,"pool":"gpu","wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 0 leased in pool \"gpu\"; enichaind does not run"},
-		{"no IPv6 here", n.conf(`,"families":["ipv4","ipv6"],"wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 4 leased, 4 free and none of them IPv6; enichaind does not run"},
+		{"no IPv6 here", n.conf(`,"families":["ipv4","ipv6"],"wait":"0s"`), "POOL_EMPTY no address for enichain/c/eth0: 0 of 0 IPv6 addresses leased; enichaind does not run"},
 		{"args of another form", n.conf(`,"args":{"cni":{"ips":"10.110.10.10"}}`), `CONFIG args.cni.ips: want a list of addresses such as ["10.0.1.23"], got "10.110.10.10"`},
 	}
 	for _, tt := range tests {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -57,7 +58,7 @@ func TestDelNeverFailsForWhatTheAgentSettles(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.must("DEL", "c", n.conf(""))
-	if code, msg := n.refused("ADD", "d", n.conf("")); code != 102 || !strings.Contains(msg, "it has schema 9, this program reads 1 to 1") {
+	if code, msg := n.refused("ADD", "d", n.conf("")); code != 102 || !strings.Contains(msg, "it has schema 9, this program reads 1 to 2") {
 		t.Errorf("%d %q", code, msg)
 	}
 	if err := os.Truncate(n.Path(), 8192); err != nil {
@@ -102,7 +103,9 @@ func TestEmptyPoolSaysWhy(t *testing.T) {
 		if code != 11 || len(n.State().Tickets) != 0 {
 			t.Errorf("code %d, tickets %v", code, n.State().Tickets)
 		}
-		return msg
+		// On a slow machine seconds pass, and are told.
+		msg = regexp.MustCompile(`^(POOL_EMPTY no address for \S+) after \d+ s:`).ReplaceAllString(msg, "$1:")
+		return regexp.MustCompile(`next try in (2[0-6]|1\d) s,`).ReplaceAllString(msg, "next try in 26 s,")
 	}
 	head := "POOL_EMPTY no address for default/late-4: 1 of 1 leased; "
 	want(t, "no agent", head+"enichaind does not run on this node, so that nobody fills the pool; start it", try())
@@ -125,10 +128,10 @@ func TestEmptyPoolSaysWhy(t *testing.T) {
 		"; it goes on trying; next try in 10 s at most, or when any pod here ends", try())
 	n.Do(func(tx *store.Tx) error { tx.SetMute(nil); return nil })
 	since := time.Date(2026, 11, 20, 14, 2, 19, 0, time.Local)
-	n.Supply.Why = &ipam.Why{Code: "InsufficientFreeAddressesInSubnet", Text: "subnet-a (10.110.10.0/24) has 0 free addresses", Since: since, RetryIn: 26}
+	n.Supply.Pools[0].Why = &ipam.Why{Code: "InsufficientFreeAddressesInSubnet", Text: "subnet-a (10.110.10.0/24) has 0 free addresses", Since: since, RetryIn: 26}
 	n.Accept()
 	want(t, "EC2's reason", head+"subnet-a (10.110.10.0/24) has 0 free addresses since 14:02:19; next try in 26 s, or when any pod here ends", try())
-	n.Supply.Why.Text = strings.Repeat("a long story ", 50)
+	n.Supply.Pools[0].Why.Text = strings.Repeat("a long story ", 50)
 	n.Accept()
 	try() // refused() looks at the length
 	var gaveUp int
@@ -165,7 +168,7 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 		select {
 		case c := <-served:
 			want(t, "next in turn", fmt.Sprintf("c%d", i), c)
-		case <-time.After(20 * time.Second):
+		case <-time.After(time.Minute):
 			t.Fatalf("nobody was served with address %d", i)
 		}
 	}
@@ -173,9 +176,9 @@ func TestWaitersAreServedInOrder(t *testing.T) {
 
 func until(t *testing.T, holds func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !holds(); {
+	for deadline := time.Now().Add(time.Minute); !holds(); {
 		if time.Now().After(deadline) {
-			t.Fatal("it did not come true in 20 s")
+			t.Fatal("it did not come true in a minute")
 		}
 		time.Sleep(time.Millisecond)
 	}
@@ -185,13 +188,13 @@ func until(t *testing.T, holds func() bool) {
 func TestWaiterTakesACooledAddress(t *testing.T) {
 	n := newNode(t, storetest.ENI(0, 1))
 	n.agentLives(0)
-	n.Supply.Policy.Cooldown = 300 * time.Millisecond
+	n.Supply.Pools[0].Cooldown = 300 * time.Millisecond
 	n.Accept()
 	n.must("ADD", "a", n.conf(""))
+	began := time.Now() // before the cooling
 	n.must("DEL", "a", n.conf(""))
-	began := time.Now()
-	n.must("ADD", "b", n.conf(""))
-	if d := time.Since(began); d < 250*time.Millisecond || d > 5*time.Second {
+	n.must("ADD", "b", n.conf(`,"wait":"60s"`))
+	if d := time.Since(began); d < 300*time.Millisecond || d > 50*time.Second {
 		t.Errorf("served after %s", d)
 	}
 }

@@ -2,31 +2,22 @@ package eniipam
 
 import (
 	"encoding/json"
-	"os"
-	"regexp"
 	"testing"
 
 	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/test/manual"
 )
 
 // TestREADME decodes every example of the manual as ADD would.
 func TestREADME(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(examples) < 4 {
-		t.Fatalf("README.md has %d examples", len(examples))
-	}
-	for _, example := range examples {
+	for _, example := range manual.Examples(t, "README.md", "json", 4) {
 		var list struct{ Type string }
-		if err := json.Unmarshal(example[1], &list); err != nil {
-			t.Errorf("%v\n%s", err, example[1])
+		if err := json.Unmarshal(example, &list); err != nil {
+			t.Errorf("%v\n%s", err, example)
 			continue
 		}
-		if _, err := decode(&stages.Request{Type: list.Type, Config: example[1]}); err != nil {
-			t.Errorf("%v\n%s", err, example[1])
+		if _, err := decode(&stages.Request{Type: list.Type, Config: example}); err != nil {
+			t.Errorf("%v\n%s", err, example)
 		}
 	}
 }

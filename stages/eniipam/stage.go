@@ -56,6 +56,7 @@ func (Stage) Contract() contract.Contract {
 			"pool":     `string (a pool of enichaind's configuration; default "default")`,
 			"select":   `list of object ({namespace, pool} or {annotation, allow}; the first match wins; default none)`,
 			"families": `list of "ipv4" or "ipv6" (default ["ipv4"])`,
+			"optional": `list of "ipv4" or "ipv6" (of families, those that a container may go without; default none)`,
 			"wait":     `duration 0s..` + store.MaxTicket.String() + ` (for an address of an empty pool; default "20s")`,
 			"gateway":  `"none" or "reserve" (default "reserve" as a delegate of others than routed-veth, else "none")`,
 			"scope":    `"any", "primary" or "prefix" (default "prefix" under bridge, "primary" under others than routed-veth, else "any")`,
@@ -87,16 +88,19 @@ func (s Stage) Status(ctx context.Context, r *stages.Request) error {
 		return nil
 	case err != nil:
 		return fault(err, "no address can be leased").WithCode(stages.CodeUnavailable)
-	case !m.Leasable:
-		return stages.Errorf(stages.PoolNotReady, "no address was ever leasable since boot: %s", coldCause(m)).
+	case !m.Serves(conf.pools()):
+		return stages.Errorf(stages.PoolNotReady, "no address%s was ever leasable since boot: %s", inPool(conf.Pool), coldCause(m, conf.Pool)).
 			WithCode(stages.CodeUnavailable)
 	}
 	return nil
 }
 
-func coldCause(m store.Meta) string {
+func coldCause(m store.Meta, pool string) string {
 	if !m.Supplied {
 		return "no supply of the reconciler has reached enichaind"
+	}
+	if p, ok := m.Pool(pool); ok && p.Why != nil && p.Why.Text != "" {
+		return p.Why.Text
 	}
 	return "no network interface with addresses is ready yet"
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	goiptables "github.com/coreos/go-iptables/iptables"
-
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/nft"
 )
@@ -39,7 +37,7 @@ func (n nat) add(ctx context.Context, c call, r *stages.Request) error {
 		}
 		if i > 0 {
 			undo, stop := context.WithTimeout(context.WithoutCancel(ctx), lockWait*time.Second)
-			_, failed := n.end(undo, r)
+			_, failed := n.end(undo, r, nil)
 			stop()
 			err = errors.Join(err, failed)
 		}
@@ -73,13 +71,10 @@ func (c claim) make(ctx context.Context) error {
 // carefully reads what is there, and writes what is missing or has to go, alone.
 func (c claim) carefully(ctx context.Context) error {
 	return alone(ctx, func() error {
-		h, err := c.handle()
-		if err != nil {
-			return err
-		}
+		var err error
 		for range tries {
 			var s *script
-			if s, err = c.rewrite(ctx, h); err != nil {
+			if s, err = c.rewrite(ctx); err != nil {
 				return err
 			}
 			var refused *refusal
@@ -94,27 +89,27 @@ func (c claim) carefully(ctx context.Context) error {
 	})
 }
 
-func (c claim) rewrite(ctx context.Context, h *goiptables.IPTables) (*script, error) {
+func (c claim) rewrite(ctx context.Context) (*script, error) {
 	there, err := present(c.nl, c.t.family, append(c.t.chains(), c.t.chain, secondChain(c.r.Attachment))...)
 	if err != nil {
 		return nil, err
 	}
 	s := newScript()
-	if err := c.share(ctx, h, there, s); err != nil {
+	if err := c.share(ctx, there, s); err != nil {
 		return nil, err
 	}
 	var entries []listed
 	if there[chainHostPorts].any() {
-		if entries, _, err = list(h, chainHostPorts); err != nil {
+		if entries, _, err = c.list(chainHostPorts); err != nil {
 			return nil, err
 		}
 	}
 	t := c.t
-	if t.chain, err = c.name(h, there); err != nil {
+	if t.chain, err = c.name(there); err != nil {
 		return nil, err
 	}
 	if c.HostPortConflict == reject {
-		if err := c.taken(h, t.chain, entries); err != nil {
+		if err := c.taken(t.chain, entries); err != nil {
 			return nil, err
 		}
 	}
@@ -129,7 +124,7 @@ func (c claim) rewrite(ctx context.Context, h *goiptables.IPTables) (*script, er
 }
 
 // share writes what is missing of the shared chains.
-func (c claim) share(ctx context.Context, h *goiptables.IPTables, there map[string]presence, s *script) error {
+func (c claim) share(ctx context.Context, there map[string]presence, s *script) error {
 	whole := newScript()
 	made := map[string]bool{}
 	for _, at := range c.t.shared {
@@ -143,7 +138,7 @@ func (c claim) share(ctx context.Context, h *goiptables.IPTables, there map[stri
 	}
 	for _, name := range c.t.chains() {
 		if !made[name] { // one of the other variant is none
-			is, err := h.ChainExists("nat", name)
+			is, err := c.hasChain(name)
 			if err != nil {
 				return err
 			}
@@ -157,7 +152,7 @@ func (c claim) share(ctx context.Context, h *goiptables.IPTables, there map[stri
 		is := false
 		if !made[at.chain] && !made[at.rule[len(at.rule)-1]] {
 			var err error
-			if is, err = h.Exists("nat", at.chain, at.rule...); err != nil {
+			if is, err = c.has(at.chain, at.rule); err != nil {
 				return err
 			}
 		}
@@ -174,13 +169,13 @@ func (c claim) share(ctx context.Context, h *goiptables.IPTables, there map[stri
 
 // name is the chain for the container's rules: the one it has, or upstream's unless the container's other interface has
 // that.
-func (c claim) name(h *goiptables.IPTables, there map[string]presence) (string, error) {
+func (c claim) name(there map[string]presence) (string, error) {
 	second := secondChain(c.r.Attachment)
 	if there[second].any() {
 		return second, nil
 	}
 	if there[c.t.chain].any() {
-		rules, _, err := list(h, c.t.chain)
+		rules, _, err := c.list(c.t.chain)
 		if err != nil {
 			return "", err
 		}
@@ -207,14 +202,14 @@ func belongs(r *stages.Request, chain []listed) bool {
 }
 
 // taken is the error that another container holds one of the ports.
-func (c claim) taken(h *goiptables.IPTables, chain string, entries []listed) error {
+func (c claim) taken(chain string, entries []listed) error {
 	for _, e := range entries {
 		if e.jump == chain || !slices.ContainsFunc(c.ports, func(m mapping) bool {
 			return m.proto == e.to.proto && slices.Contains(e.ports, m.host.Port())
 		}) {
 			continue
 		}
-		theirs, _, err := list(h, e.jump)
+		theirs, _, err := c.list(e.jump)
 		if err != nil {
 			return err
 		}

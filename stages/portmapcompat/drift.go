@@ -7,8 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	goiptables "github.com/coreos/go-iptables/iptables"
-
 	"github.com/enichain/enichain/stages"
 )
 
@@ -47,11 +45,7 @@ func (t rules) script(s *script) {
 }
 
 func (t rules) drift(ctx context.Context, p program) (string, error) {
-	h, err := p.handle()
-	if err != nil {
-		return "", err
-	}
-	have, _, err := list(h, t.chain)
+	have, _, err := p.list(t.chain)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +59,7 @@ func (t rules) drift(ctx context.Context, p program) (string, error) {
 	if err == nil || !errors.As(err, &refused) {
 		return "", err
 	}
-	return t.missing(h)
+	return t.missing(p)
 }
 
 // different compares the container's chain with what it is to be, in words. What a person knows comes first.
@@ -95,15 +89,15 @@ func (t rules) different(have []listed) string {
 }
 
 // missing is the first rule outside the container's chain that is not there, in words.
-func (t rules) missing(h *goiptables.IPTables) (string, error) {
+func (t rules) missing(p program) (string, error) {
 	for _, rule := range t.entries {
-		if there, err := h.Exists("nat", chainHostPorts, append(slices.Clone(rule), "-j", t.chain)...); err != nil || !there {
+		if there, err := p.has(chainHostPorts, append(slices.Clone(rule), "-j", t.chain)); err != nil || !there {
 			return fmt.Sprintf("no rule of chain %s leads its host ports to chain %s; %s", chainHostPorts, t.chain,
 				t.show(chainHostPorts)), quiet(err)
 		}
 	}
 	for _, at := range t.shared {
-		if there, err := h.Exists("nat", at.chain, at.rule...); err != nil || !there {
+		if there, err := p.has(at.chain, at.rule); err != nil || !there {
 			return fmt.Sprintf("rule %q is missing; %s", strings.Join(at.rule, " "), t.show(at.chain)), quiet(err)
 		}
 	}
@@ -112,8 +106,8 @@ func (t rules) missing(h *goiptables.IPTables) (string, error) {
 
 // quiet drops the complaint that a chain which the rule names is not there: that is drift, not a failure.
 func quiet(err error) error {
-	var fault *goiptables.Error
-	if errors.As(err, &fault) && fault.ExitStatus() <= 2 {
+	var not *complaint
+	if errors.As(err, &not) && not.exit <= 2 {
 		return nil
 	}
 	return err

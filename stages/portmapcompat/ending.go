@@ -14,15 +14,20 @@ import (
 )
 
 // end removes one attachment's chains from iptables' table nat, ours and what upstream's portmap made for it, and says
-// which ports led where.
-func (n nat) end(ctx context.Context, r *stages.Request) ([]lead, error) {
-	asked, err := read(r)
-	known := err == nil && len(asked.wants) > 0
+// which ports led where. tables says in which families there is a table nat.
+func (n nat) end(ctx context.Context, r *stages.Request, tables inFamilies) ([]lead, error) {
 	var gone []lead
 	var errs error
-	names := []string{upstreamChain(r.Attachment), secondChain(r.Attachment), oldChain(r.Attachment)}
 	for _, f := range families {
-		there, err := present(n.nl, f, names...)
+		in, err := tables.has(f)
+		if err == nil && !in && !hasLegacy(f) {
+			continue // at nearly every DEL
+		}
+		names := []string{upstreamChain(r.Attachment), secondChain(r.Attachment), oldChain(r.Attachment)}
+		var there map[string]presence
+		if err == nil {
+			there, err = present(n.nl, f, names...)
+		}
 		if err != nil {
 			errs = errors.Join(errs, err)
 			continue
@@ -30,6 +35,8 @@ func (n nat) end(ctx context.Context, r *stages.Request) ([]lead, error) {
 		if len(there) == 0 {
 			continue
 		}
+		asked, err := read(r)
+		known := err == nil && len(asked.wants) > 0
 		if known && n.endAsBegun(ctx, asked, r, f, there, &gone) {
 			continue
 		}
@@ -114,16 +121,12 @@ var errReached = errors.New("no iptables of this node reaches it; install iptabl
 // take removes those of the chains that are mine, and says which are not.
 func (p program) take(ctx context.Context, names []string, mine func(string, []listed) bool) (
 	gone []lead, kept []string, err error) {
-	h, err := p.handle()
-	if err != nil {
-		return nil, nil, err
-	}
 	for range tries {
 		gone, kept = nil, nil
 		s, some := newScript(), false
 		entries := map[string][]listed{}
 		for _, name := range names {
-			chain, there, err := list(h, name)
+			chain, there, err := p.list(name)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -139,7 +142,7 @@ func (p program) take(ctx context.Context, names []string, mine func(string, []l
 				from = chainOldSNAT
 			}
 			if _, read := entries[from]; !read {
-				if entries[from], _, err = list(h, from); err != nil {
+				if entries[from], _, err = p.list(from); err != nil {
 					return nil, nil, err
 				}
 			}
@@ -196,11 +199,7 @@ func (n nat) collect(ctx context.Context, r *stages.Request) ([]lead, error) {
 }
 
 func (p program) collect(ctx context.Context, r *stages.Request) ([]lead, error) {
-	h, err := p.handle()
-	if err != nil {
-		return nil, err
-	}
-	entries, _, err := list(h, chainHostPorts)
+	entries, _, err := p.list(chainHostPorts)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/link"
+	"github.com/enichain/enichain/test/need"
 )
 
 const byIptables = `,"backend":"iptables"`
@@ -34,14 +34,8 @@ func be(t *testing.T, variant string) {
 	t.Helper()
 	folder := t.TempDir()
 	for _, name := range []string{"iptables", "ip6tables"} {
-		real, err := exec.LookPath(name + "-" + variant)
+		real, err := filepath.EvalSymlinks(need.Tool(t, name+"-"+variant, "iptables"))
 		if err != nil {
-			if os.Getenv("CI") == "true" {
-				t.Fatal(err)
-			}
-			t.Skip("iptables is not installed: apt-get install iptables")
-		}
-		if real, err = filepath.EvalSymlinks(real); err != nil {
 			t.Fatal(err)
 		}
 		for _, end := range []string{"", "-restore", "-save"} {

@@ -25,30 +25,38 @@ func openKernel() (kernel, error) {
 
 func (k kernel) close() { k.nft.Close() }
 
+// How much a whole chain is used: by its own rules, and by the jumps to it.
+const (
+	useOfDNAT       = 4 + 2
+	useOfMasquerade = 4
+)
+
 // whole says whether the chains have all their rules, by two small questions: each counts what is in it and what jumps
 // to it.
 func (k kernel) whole(c config) (dnat, masq bool, err error) {
-	for _, part := range []struct {
-		t      nft.Table
-		jumps  int
-		result *bool
-	}{{c.dnat(), 2, &dnat}, {masquerade(), 0, &masq}} {
-		chain := part.t.Chains[0]
-		have, err := k.nft.Chain(numbers.TablePortmap, chain.Name)
-		if errors.Is(err, nft.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return false, false, err
-		}
-		*part.result = int(have.Use) >= len(chain.Rules)+part.jumps
+	d := nft.AskChain(numbers.TablePortmap, chainDNAT+c.suffix())
+	m := nft.AskChain(numbers.TablePortmap, chainPostrouting)
+	if err := k.nft.Ask(d, m); err != nil {
+		return false, false, err
 	}
-	return dnat, masq, nil
+	for _, asked := range []*nft.Answer[nft.ChainState]{d, m} {
+		if asked.Err != nil && !errors.Is(asked.Err, nft.ErrNotExist) {
+			return false, false, asked.Err
+		}
+	}
+	return d.Value.Use >= useOfDNAT, m.Value.Use >= useOfMasquerade, nil
 }
+
+// errNoTables says that the kernel has no nf_tables.
+var errNoTables = errors.New("the kernel has no nf_tables")
 
 // claim puts a container's elements in. Usually that is one transaction of elements that nobody has; where somebody
 // has one, it is looked at, and replaced only as it was seen (compare-and-swap by the ruleset's generation).
 func (k kernel) claim(ctx context.Context, c config, r *stages.Request, wants []want) error {
 	dnat, masq, err := k.whole(c)
+	if unsupported(err) {
+		return fmt.Errorf("%w: %w", errNoTables, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -87,8 +95,13 @@ func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want)
 	if !masq {
 		b.Install(masquerade())
 	}
+	first := true // nothing of the container's is there
 	for _, w := range wants {
+		if w.set == setMade { // the last
+			return k.replaceMade(b, w, first)
+		}
 		have, err := k.nft.Element(numbers.TablePortmap, w.set, w.Key)
+		first = first && (err != nil || have.Comment != w.Comment)
 		switch {
 		case errors.Is(err, nft.ErrNotExist):
 		case err != nil:
@@ -105,10 +118,31 @@ func (k kernel) replace(b *nft.Batch, c config, r *stages.Request, wants []want)
 	return nil
 }
 
+// haves asks in one piece for the elements that are there under the keys of wants.
+func (k kernel) haves(wants []want) ([]*nft.Answer[nft.Element], error) {
+	var haves []*nft.Answer[nft.Element]
+	var ask []nft.Question
+	for _, w := range wants {
+		have := nft.AskElement(numbers.TablePortmap, w.set, w.Key)
+		haves, ask = append(haves, have), append(ask, have)
+	}
+	return haves, k.nft.Ask(ask...)
+}
+
 // drift is CHECK: what is missing or different, in words; "" is nothing.
 func (k kernel) drift(c call) (string, error) {
-	for _, w := range c.wants {
-		have, err := k.nft.Element(numbers.TablePortmap, w.set, w.Key)
+	haves, err := k.haves(c.wants)
+	if err != nil {
+		return "", err
+	}
+	for i, w := range c.wants {
+		have, err := haves[i].Value, haves[i].Err
+		if w.set == setMade { // the last
+			if drift, err := k.driftMade(w, have, err); drift != "" || err != nil {
+				return drift, err
+			}
+			continue
+		}
 		switch {
 		case errors.Is(err, nft.ErrNotExist):
 			return w.String() + " is missing from table " + numbers.TablePortmap, nil
@@ -134,13 +168,12 @@ func (k kernel) drift(c call) (string, error) {
 	return "", nil
 }
 
-// end takes out what an attachment has, and says which ports led where.
-func (k kernel) end(r *stages.Request) ([]lead, error) {
-	_, err := k.nft.Element(numbers.TablePortmap, setPods, podsKey(r.Attachment))
-	if errors.Is(err, nft.ErrNotExist) || unsupported(err) {
-		return nil, nil
-	} else if err != nil {
-		return nil, err
+// end takes out what an attachment has, and says which ports led where. What others have is read only where neither the
+// request nor the table tells what ADD made. Further questions go along with its first.
+func (k kernel) end(r *stages.Request, further ...nft.Question) ([]lead, error) {
+	gone, known, err := k.endAsMade(r, further)
+	if known || err != nil {
+		return gone, err
 	}
 	mine := owner(r.Attachment)
 	return k.release(func(comment string) bool { return comment == mine }, false)

@@ -170,8 +170,8 @@ func (w want) String() string {
 	return "its element of set " + w.set
 }
 
-// elements are all that one container needs: its ports, the pairs of addresses to masquerade, and that it is one of
-// those with ports.
+// elements are all that one container needs: its ports, the pairs of addresses to masquerade, that it is one of those
+// with ports, and, last, that these are all.
 func (c config) elements(attachment stages.Attachment, ports []mapping, pod []netip.Prefix) []want {
 	owner := owner(attachment)
 	var all []want // the ports first: what CHECK misses first is what a person knows
@@ -210,7 +210,8 @@ func (c config) elements(attachment stages.Attachment, ports []mapping, pod []ne
 			add(familyName(setHairpin, f), loopback, a)
 		}
 	}
-	return append(all, want{set: setPods, Element: nft.Element{Key: podsKey(attachment), Comment: owner}})
+	all = append(all, want{set: setPods, Element: nft.Element{Key: podsKey(attachment), Comment: owner}})
+	return append(all, made(attachment, pod, all))
 }
 
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})

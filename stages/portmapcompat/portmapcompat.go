@@ -74,12 +74,16 @@ func both(a, b error) error {
 	return errors.Join(a, b)
 }
 
+// free says whether the configuration leaves the choice of a backend.
+func (c config) free() bool {
+	return c.Backend == "" && c.backend() == nftables && len(c.ConditionsV4)+len(c.ConditionsV6) == 0
+}
+
 // on is the backend for this call: the configuration's; or iptables, where the configuration leaves the choice and the
 // kernel has no nf_tables to choose.
 func (c config) on(k kernel) (string, error) {
-	backend := c.backend()
-	if c.Backend != "" || backend == iptables || len(c.ConditionsV4)+len(c.ConditionsV6) > 0 {
-		return backend, nil
+	if !c.free() {
+		return c.backend(), nil
 	}
 	_, err := k.nft.Generation()
 	if unsupported(err) {
@@ -110,26 +114,33 @@ func (c call) add(ctx context.Context, r *stages.Request) error {
 		return err
 	}
 	defer k.close()
-	on, err := c.on(k)
-	if err != nil {
-		return err
-	}
 	setting, err := c.localnet()
-	if err == nil && setting != "" {
-		err = link.EnsureSysctl(setting, "1")
-	}
 	if err != nil {
 		return err
 	}
+	undo := func() error { _, err := k.end(r); return err }
+	on := c.backend()
 	if on == nftables {
-		return k.claim(ctx, c.config, r, c.wants)
+		if err = k.claim(ctx, c.config, r, c.wants); c.free() && errors.Is(err, errNoTables) {
+			on = iptables
+		}
 	}
-	n, err := openNAT()
-	if err != nil {
+	if on == iptables {
+		var n nat
+		if n, err = openNAT(); err != nil {
+			return err
+		}
+		defer n.close()
+		undo = func() error { _, err := n.end(ctx, r, nil); return err }
+		err = n.add(ctx, c, r)
+	}
+	if err != nil || setting == "" {
 		return err
 	}
-	defer n.close()
-	return n.add(ctx, c, r)
+	if err := link.EnsureSysctl(setting, "1"); err != nil { // last: a port that is refused changes nothing
+		return errors.Join(err, undo())
+	}
+	return nil
 }
 
 // localnet is the setting that the ports need for 127.0.0.1; "" when they need none.
@@ -202,31 +213,23 @@ func (Stage) Del(ctx context.Context, r *stages.Request) error {
 	if err != nil {
 		return kernelError(r, err)
 	}
-	defer closeBoth(k, n)
-	gone, err := k.end(r)
-	more, natErr := n.end(ctx, r)
-	err = errors.Join(err, natErr, n.endUpstream(r))
+	defer n.close()
+	others := askOthers()
+	gone, err := k.end(r, others.questions()...)
+	more, natErr := n.end(ctx, r, others.nat)
+	err = errors.Join(err, natErr, n.endUpstream(r, others.upstream))
 	forget(n.nl, r, append(gone, more...))
 	return kernelError(r, err)
 }
 
-// openBoth opens what DEL and GC look through at both backends. The kernel frees what was deleted for some 10 ms, and
-// whoever closes a netfilter socket meanwhile waits for it: so both stay open until all else is done.
+// openBoth opens what DEL and GC look through at both backends: one socket. The kernel frees what was deleted for some
+// 10 ms, and whoever closes a netfilter socket meanwhile waits for it, so it stays open until all else is done.
 func openBoth() (kernel, nat, error) {
-	k, err := openKernel()
+	n, err := openNAT()
 	if err != nil {
 		return kernel{}, nat{}, err
 	}
-	n, err := openNAT()
-	if err != nil {
-		k.close()
-	}
-	return k, n, err
-}
-
-func closeBoth(k kernel, n nat) {
-	n.close()
-	k.close()
+	return kernel{nft.Over(n.nl)}, n, nil
 }
 
 // GC closes the ports of this network's attachments that are gone, in both backends.
@@ -244,7 +247,7 @@ func (Stage) GC(ctx context.Context, r *stages.Request) error {
 	if err != nil {
 		return kernelError(r, err)
 	}
-	defer closeBoth(k, n)
+	defer n.close()
 	gone, err := k.release(func(comment string) bool { return nft.Owned(comment, r.Network) && !valid[comment] }, true)
 	if unsupported(err) {
 		err = nil

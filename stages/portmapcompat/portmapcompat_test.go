@@ -123,6 +123,13 @@ const webAndDNS = `table inet enichain-portmap-compat {
     type ipv6_addr
   }
 
+  map made {
+    type ether_addr : ipv4_addr . ipv6_addr . ether_addr
+    comment "what ADD made: addresses, and a hash of the keys"
+    elements = {
+      02:56:60:24:2e:69 comment "enichain/a/eth0" : 10.0.1.1 . fd00:1::1 . f6:25:d5:19:2c:ea }
+  }
+
   chain to-pods {
     dnat ip to ip daddr . meta l4proto . th dport map @addrports
     dnat ip to meta l4proto . th dport map @ports
@@ -222,6 +229,12 @@ func TestReject(t *testing.T) {
 	w.add(request("a", config, web))
 	w.add(request("a", config, web))
 	before := w.table()
+	localnet := func(want string) {
+		t.Helper()
+		if got := strings.TrimSpace(w.node.Run("cat", "/proc/sys/net/ipv4/conf/pod-b/route_localnet")); got != want {
+			t.Errorf("route_localnet of b's link is %s, want %s", got, want)
+		}
+	}
 	_, err := w.tryAdd(request("b", config, dns+","+web))
 	var e *stages.Error
 	if !errors.As(err, &e) || e.Token != stages.PortTaken || e.Code != 101 ||
@@ -231,8 +244,10 @@ func TestReject(t *testing.T) {
 	if diff := cmp.Diff(before, w.table()); diff != "" {
 		t.Errorf("a refused ADD changed the table:\n%s", diff)
 	}
+	localnet("0")
 	w.must(Stage{}.Del, bare("a"))
 	w.add(request("b", config, dns+","+web))
+	localnet("1")
 }
 
 func TestPodWithoutPortsLeavesNothing(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"os"
 	"slices"
 	"strings"
 	"unsafe"
@@ -22,23 +21,57 @@ func (p presence) any() bool { return p.nft || p.legacy }
 
 func (p presence) or(q presence) presence { return presence{p.nft || q.nft, p.legacy || q.legacy} }
 
-// present says which of these chains of table nat are there, without a process: two or three questions to the kernel
-// where there are none, which is so at nearly every DEL.
+// others are the tables of others that a DEL looks into, where they are there: nearly always there are none.
+type others struct{ nat, upstream inFamilies }
+
+// inFamilies is whether a table is there, by family; nil means that nobody asked.
+type inFamilies map[nft.Family]*nft.Answer[bool]
+
+func askOthers() others {
+	o := others{inFamilies{}, inFamilies{}}
+	for _, f := range families {
+		o.nat[f], o.upstream[f] = nft.AskTable("nat").In(f), nft.AskTable(upstreamTable).In(f)
+	}
+	return o
+}
+
+func (o others) questions() (all []nft.Question) {
+	for _, f := range families {
+		all = append(all, o.nat[f], o.upstream[f])
+	}
+	return all
+}
+
+// has says whether the table may be there.
+func (t inFamilies) has(f nft.Family) (bool, error) {
+	if t == nil {
+		return true, nil
+	}
+	err := t[f].Err
+	if errors.Is(err, nft.ErrNotExist) || unsupported(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// present says which of these chains of table nat are there, without a process.
 func present(c *nfnl.Conn, f nft.Family, chains ...string) (map[string]presence, error) {
 	found := map[string]presence{}
-	in, err := nftHas(c, f, "nat", "")
-	if err != nil {
+	asked := make([]*nft.Answer[nft.ChainState], len(chains))
+	ask := make([]nft.Question, len(chains))
+	for i, name := range chains {
+		asked[i] = nft.AskChain("nat", name).In(f)
+		ask[i] = asked[i]
+	}
+	if err := nft.Over(c).Ask(ask...); err != nil {
 		return nil, err
 	}
-	if in {
-		for _, name := range chains {
-			there, err := nftHas(c, f, "nat", name)
-			if err != nil {
-				return nil, err
-			}
-			if there {
-				found[name] = presence{nft: true}
-			}
+	for i, name := range chains {
+		switch err := asked[i].Err; {
+		case err == nil:
+			found[name] = presence{nft: true}
+		case !errors.Is(err, nft.ErrNotExist) && !unsupported(err):
+			return nil, err
 		}
 	}
 	old, err := legacyTable(f)
@@ -51,21 +84,6 @@ func present(c *nfnl.Conn, f nft.Family, chains ...string) (map[string]presence,
 		}
 	}
 	return found, nil
-}
-
-// nftHas says whether nf_tables has a chain, or with an empty name the table.
-func nftHas(c *nfnl.Conn, f nft.Family, table, chain string) (bool, error) {
-	m := nfnl.Message{Type: unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETTABLE, Family: uint8(f)}
-	m.Attrs.Text(unix.NFTA_TABLE_NAME, table) // NFTA_CHAIN_TABLE is the same number
-	if chain != "" {
-		m.Type = unix.NFNL_SUBSYS_NFTABLES<<8 | unix.NFT_MSG_GETCHAIN
-		m.Attrs.Text(unix.NFTA_CHAIN_NAME, chain)
-	}
-	err := c.Request(m, nil)
-	if errors.Is(err, unix.ENOENT) || unsupported(err) {
-		return false, nil
-	}
-	return err == nil, err
 }
 
 // unsupported says whether the kernel has no nf_tables at all.
@@ -83,16 +101,31 @@ const (
 	nameSize     = 32 // XT_TABLE_MAXNAMELEN
 )
 
-// legacyTable is the older kind's table nat as the kernel has it, a chain's name in it ended by a zero byte; nil where the
-// namespace has none. The question alone would make one, so /proc is asked before.
-func legacyTable(f nft.Family) ([]byte, error) {
-	names, level, family := "/proc/thread-self/net/ip_tables_names", unix.SOL_IP, unix.AF_INET
+// hasLegacy says whether the namespace has a table nat of the older kind. Asking for the table itself would make one.
+func hasLegacy(f nft.Family) bool {
+	names := "/proc/thread-self/net/ip_tables_names"
 	if f == nft.IPv6 {
-		names, level, family = "/proc/thread-self/net/ip6_tables_names", unix.SOL_IPV6, unix.AF_INET6
+		names = "/proc/thread-self/net/ip6_tables_names"
 	}
-	list, err := os.ReadFile(names)
-	if err != nil || !slices.Contains(strings.Fields(string(list)), "nat") {
-		return nil, nil // a kernel without them has no such file
+	file, err := unix.Open(names, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return false // a kernel without them has no such file
+	}
+	list := make([]byte, 4096) // at most a handful of names
+	n, err := unix.Read(file, list)
+	unix.Close(file)
+	return err == nil && slices.Contains(strings.Fields(string(list[:n])), "nat")
+}
+
+// legacyTable is the older kind's table nat as the kernel has it, a chain's name in it ended by a zero byte; nil where the
+// namespace has none.
+func legacyTable(f nft.Family) ([]byte, error) {
+	if !hasLegacy(f) {
+		return nil, nil
+	}
+	level, family := unix.SOL_IP, unix.AF_INET
+	if f == nft.IPv6 {
+		level, family = unix.SOL_IPV6, unix.AF_INET6
 	}
 	fd, err := unix.Socket(family, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.IPPROTO_RAW)
 	if err != nil {

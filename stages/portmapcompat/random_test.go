@@ -13,7 +13,8 @@ import (
 	"github.com/enichain/enichain/stages"
 )
 
-// TestRandomLives lets five pods take and leave four ports in any order, with late and repeated DELs and GCs, and
+// TestRandomLives lets five pods take and leave four ports in any order, with late and repeated DELs, told the ports of the
+// last ADD or nothing, and GCs, and
 // compares who has which port with a table of three lines: the last ADD wins, and only the winner's DEL closes it.
 func TestRandomLives(t *testing.T) {
 	seed := rand.Uint64()
@@ -21,23 +22,31 @@ func TestRandomLives(t *testing.T) {
 	t.Logf("seed %d", seed)
 	w := newWorld(t)
 	want := map[int]string{} // port to container
+	last := map[string]int{} // container to the port that it asked for last
 	var story []string
 	for range 80 {
 		pod := strconv.Itoa(1 + r.IntN(5))
 		request := request("a", "", "")
 		request.Container = pod
+		asked := func(port int) []byte {
+			return fmt.Appendf(nil, `{"name":"enichain","runtimeConfig":{"portMappings":[`+
+				`{"hostPort":%d,"containerPort":80,"protocol":"tcp"}]}}`, port)
+		}
 		switch r.IntN(5) {
 		case 0, 1:
 			port := 8000 + r.IntN(4)
-			request.Config = fmt.Appendf(nil, `{"name":"enichain","runtimeConfig":{"portMappings":[`+
-				`{"hostPort":%d,"containerPort":80,"protocol":"tcp"}]}}`, port)
+			request.Config = asked(port)
 			w.add(request)
-			want[port] = pod
+			want[port], last[pod] = pod, port
 			story = append(story, fmt.Sprintf("pod %s takes %d", pod, port))
 		case 2, 3:
+			how := "told nothing"
+			if port := last[pod]; port > 0 && r.IntN(2) == 0 {
+				request.Config, how = asked(port), fmt.Sprintf("told %d", port)
+			}
 			w.must(Stage{}.Del, request)
 			closeAll(want, func(c string) bool { return c == pod })
-			story = append(story, "pod "+pod+" ends")
+			story = append(story, "pod "+pod+" ends, "+how)
 		case 4:
 			gc := &stages.Request{Command: "GC", Attachment: stages.Attachment{Network: "enichain"}, Config: []byte(`{}`)}
 			gc.Valid = []stages.Attachment{request.Attachment}

@@ -109,7 +109,9 @@ func (l *restoring) one(ctx context.Context, c call, r *stages.Request) error {
 			if w.have != nil {
 				b.Delete(w.set, *w.have)
 			}
-			b.Create(w.set, w.Element)
+			if err := l.kernel.create(b, w.want); err != nil {
+				return err
+			}
 		}
 		return nil
 	})
@@ -147,17 +149,26 @@ type loss struct {
 	have *nft.Element // its own, which leads elsewhere
 }
 
-// lost reads how many elements are the container's own, and which of those it should have nobody has.
+// lost reads how many elements are the container's own, and which of those it should have nobody has. What ADD made can be
+// told again only where all of them were lost: else some may be under other keys.
 func (l *restoring) lost(wants []want) (mine int, lost []loss, err error) {
 	for _, w := range wants {
 		have, err := l.nft.Element(numbers.TablePortmap, w.set, w.Key)
 		switch {
+		case errors.Is(err, nft.ErrNotExist) && w.set == setMade && mine > 0:
+			there, err := l.kernel.hasMade()
+			if err != nil {
+				return 0, nil, err
+			}
+			if w.Element = unknownMade(w.Element); there { // a table of an older version has none
+				lost = append(lost, loss{want: w})
+			}
 		case errors.Is(err, nft.ErrNotExist):
 			lost = append(lost, loss{want: w})
 		case err != nil:
 			return 0, nil, err
 		case have.Comment != w.Comment: // its owner came later
-		case bytes.Equal(have.Data, w.Data):
+		case bytes.Equal(have.Data, w.Data) || w.set == setMade:
 			mine++
 		default:
 			mine++

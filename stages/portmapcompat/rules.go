@@ -1,7 +1,6 @@
 package portmapcompat
 
 import (
-	"crypto/sha512"
 	"encoding/hex"
 	"net/netip"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/enichain/enichain/stages"
 	"github.com/enichain/enichain/stages/internal/nft"
+	"github.com/enichain/enichain/stages/internal/sha"
 )
 
 // Names in iptables' table nat. They are upstream portmap's, letter by letter: so either of the two ends what the other
@@ -30,7 +30,7 @@ const (
 
 // hashedChain is a chain's name as upstream makes it: the prefix and as much of the hash as fits.
 func hashedChain(prefix, of string) string {
-	sum := sha512.Sum512([]byte(of))
+	sum := sha.Sum512([]byte(of))
 	return (prefix + hex.EncodeToString(sum[:]))[:natChainLength]
 }
 

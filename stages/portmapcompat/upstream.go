@@ -25,13 +25,13 @@ const ruleComment = 0
 // portmap to portmap-compat under running containers. Their comment is the container's id alone: where prevResult tells
 // the attachment's addresses, only rules with one of them go, because the container's other network may have some as
 // well. Without it they all go if the container's namespace is over, else none.
-func (n nat) endUpstream(r *stages.Request) error {
+func (n nat) endUpstream(r *stages.Request, tables inFamilies) error {
 	if r.Prev == nil && r.Netns != "" {
 		return nil
 	}
 	var errs error
 	for _, f := range families {
-		there, err := nftHas(n.nl, f, upstreamTable, "")
+		there, err := tables.has(f)
 		for range tries {
 			if err != nil || !there {
 				break

@@ -8,13 +8,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
-	goiptables "github.com/coreos/go-iptables/iptables"
 	"golang.org/x/sys/unix"
 
 	"github.com/enichain/enichain/stages/internal/nft"
@@ -25,7 +24,7 @@ import (
 const lockWait = 20
 
 // program is iptables or ip6tables, or one of its two variants by name. Every call is a process, so what can be said in one
-// is: iptables-restore does a whole script or nothing of it. For looking, go-iptables is used.
+// is: iptables-restore does a whole script or nothing of it.
 type program struct {
 	family nft.Family
 	path   string // of iptables itself; iptables-restore lies beside it
@@ -66,17 +65,79 @@ func (p program) cannotReach(at presence) bool {
 	return strings.Contains(base, "legacy") && !at.legacy || strings.Contains(base, "nft") && !at.nft
 }
 
-// handle is go-iptables' way to the program; it asks the program for its version first.
-func (p program) handle() (*goiptables.IPTables, error) {
-	protocol := goiptables.ProtocolIPv4
-	if p.family == nft.IPv6 {
-		protocol = goiptables.ProtocolIPv6
+// complaint is what iptables itself did not do. It says so by its exit, too: 1 is that something is not there.
+type complaint struct {
+	args []string
+	exit int
+	said string
+}
+
+// Error is the command and what it said.
+func (c *complaint) Error() string {
+	return fmt.Sprintf("%s: exit status %d: %s", strings.Join(c.args, " "), c.exit, c.said)
+}
+
+// absent says whether the chain, or what the rule names, is not there.
+func (c *complaint) absent() bool {
+	if c.exit == 1 {
+		return true
 	}
-	h, err := goiptables.New(goiptables.IPFamily(protocol), goiptables.Path(p.path), goiptables.Timeout(lockWait))
+	for _, words := range []string{"No chain/target/match by that name", "No such file or directory", "does not exist"} {
+		if strings.Contains(c.said, words) {
+			return true
+		}
+	}
+	return false
+}
+
+// look runs one command of iptables that changes nothing, and returns what it prints. *complaint is its refusal.
+//
+// Not go-iptables, which links regexp and asks for the program's version first, a process more (2026-12). What it does
+// for versions before 1.6.2 is of no use here: restore needs that one.
+func (p program) look(args ...string) (string, error) {
+	args = append([]string{"-t", "nat"}, append(args, "--wait", fmt.Sprint(lockWait))...)
+	cmd := exec.Command(p.path, args...)
+	var out, said strings.Builder
+	cmd.Stdout, cmd.Stderr = &out, &said
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		return "", &complaint{cmd.Args, exit.ExitCode(), strings.TrimSpace(said.String())}
+	}
+	return out.String(), err
+}
+
+// list is a chain's rules; ok is false where the chain is not there.
+func (p program) list(chain string) (all []listed, ok bool, err error) {
+	out, err := p.look("-S", chain)
+	var not *complaint
+	if errors.As(err, &not) && not.absent() {
+		return nil, false, nil
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot use %s: %w", p.path, err)
+		return nil, false, err
 	}
-	return h, nil
+	return parseRules(strings.Split(out, "\n")), true, nil
+}
+
+// has says whether a chain has a rule.
+func (p program) has(chain string, rule []string) (bool, error) {
+	_, err := p.look(append([]string{"-C", chain}, rule...)...)
+	return found(err)
+}
+
+// hasChain says whether the chain is there; it asks for its first rule alone.
+func (p program) hasChain(chain string) (bool, error) {
+	_, err := p.look("-S", chain, "1")
+	return found(err)
+}
+
+func found(err error) (bool, error) {
+	var not *complaint
+	if errors.As(err, &not) && not.exit == 1 {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // refusal is what iptables-restore did not do, and why.
@@ -124,10 +185,7 @@ func (p program) restore(ctx context.Context, s string) error {
 
 func refused(name string, exit int, out, s string) *refusal {
 	r := &refusal{program: name, exit: exit}
-	at := 0
-	if m := regexp.MustCompile(`[Ll]ine:? ([0-9]+)`).FindStringSubmatch(out); m != nil {
-		fmt.Sscan(m[1], &at)
-	}
+	at := lineIn(out)
 	lines := strings.Split(s, "\n")
 	if at >= 1 && at <= len(lines) {
 		r.text = lines[at-1]
@@ -145,6 +203,28 @@ func refused(name string, exit int, out, s string) *refusal {
 		r.said = fmt.Sprintf("another program has held /run/xtables.lock for %d s", lockWait)
 	}
 	return r
+}
+
+// lineIn is the number behind the first "line", "line:" or "Line" that has one; 0 where none has.
+func lineIn(text string) int {
+	for at := 0; ; {
+		i := strings.Index(text[at:], "ine")
+		if i < 0 {
+			return 0
+		}
+		at += i + len("ine")
+		if i = at - len("line"); i < 0 || text[i] != 'l' && text[i] != 'L' {
+			continue
+		}
+		digits, ok := strings.CutPrefix(strings.TrimPrefix(text[at:], ":"), " ")
+		end := strings.IndexFunc(digits, func(c rune) bool { return c < '0' || c > '9' })
+		if end < 0 {
+			end = len(digits)
+		}
+		if n, err := strconv.Atoi(digits[:end]); ok && err == nil {
+			return n
+		}
+	}
 }
 
 // usable asks whether iptables works here at all: the program, the kernel behind it, and the table.

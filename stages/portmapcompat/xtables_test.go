@@ -22,6 +22,7 @@ func TestRefused(t *testing.T) {
 			"iptables-restore refused \"-A A -s x\": iptables-restore v1.8.9 (legacy): host/network `x' not found", false},
 		{"the lock", 4, "Another app is currently holding the xtables lock; still 1s 0us time ahead to have a chance to grab the lock...\nAnother app is currently holding the xtables lock. Stopped waiting after 20s.\n",
 			"iptables-restore failed: another program has held /run/xtables.lock for 20 s", false},
+		{"no number", 1, "iptables-restore: line failed\n", "iptables-restore failed: iptables-restore: line failed", true},
 		{"the kernel", 4, "iptables-restore v1.8.9 (nf_tables): \nline 3: RULE_APPEND failed (No such file or directory): rule in chain A\n",
 			`iptables-restore refused "-A A -s x": iptables-restore v1.8.9 (nf_tables):; line 3: RULE_APPEND failed (No such file or directory): rule in chain A`, true},
 	} {

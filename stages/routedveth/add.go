@@ -1,10 +1,13 @@
 package routedveth
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
@@ -30,11 +33,11 @@ func (Stage) Add(ctx context.Context, r *stages.Request) (*stages.Result, error)
 		return nil, err
 	}
 	defer w.close()
-	// Before the delegate is asked: where the interface is there, its address is that of a container that lives.
-	if err := w.vacate(); err != nil {
-		return nil, err
-	}
 	if conf.plugin != "" {
+		// Before the delegate is asked: where the interface is there, its address is that of a container that lives.
+		if err := w.vacate(); err != nil {
+			return nil, err
+		}
 		if g, err = ask(ctx, r, conf); err != nil {
 			return nil, err
 		}
@@ -120,13 +123,7 @@ type wire struct {
 func (w *wire) choose(ctx context.Context) error {
 	w.hostMAC, w.podMAC = link.OwnerMACs(w.r.Attachment.String())
 	w.table, w.mtu = link.MainTable, defaultMTU
-	uplink, err := w.uplink(false) // in any case: it is the primary network interface
-	if err == nil && w.given.has(false) {
-		var six link.Uplink
-		if six, err = w.uplink(true); uplink.Link == 0 {
-			uplink = six
-		}
-	}
+	uplink, eni, err := w.ways()
 	if err != nil {
 		return err
 	}
@@ -134,7 +131,7 @@ func (w *wire) choose(ctx context.Context) error {
 		w.mtu = uplink.MTU
 	}
 	if w.given.eni != nil {
-		if err := w.follow(ctx, uplink); err != nil {
+		if err := w.follow(ctx, uplink, eni); err != nil {
 			return err
 		}
 	}
@@ -148,18 +145,27 @@ func (w *wire) choose(ctx context.Context) error {
 	return forwarding(w.given.has(true), w.given.has(false), uplink.Name)
 }
 
-// uplink also notes the node's own address there. A node without a default route has none, and that is no fault.
-func (w *wire) uplink(six bool) (link.Uplink, error) {
-	up, err := w.host.Uplink(six)
-	if errors.Is(err, link.ErrAbsent) {
-		return link.Uplink{}, nil
+// ways asks in one send for the ways out, with the node's own addresses there, and for the network interface's link by
+// its name. A node without a default route has no uplink, and that is no fault. Only an IPv6 address and one that
+// belongs to no network interface need more of the uplink than its index.
+func (w *wire) ways() (uplink, eni link.Link, err error) {
+	var four, six link.Way
+	ask := []link.Message{link.AskUplink(false, &four)} // in any case: it is the primary network interface
+	if w.given.has(false) {
+		ask = append(ask, link.AskUplink(true, &six))
 	}
-	if six {
-		w.source.six = up.Source
-	} else {
-		w.source.four = up.Source
+	if w.given.eni != nil {
+		ask = append(ask, link.AskLinkByName(w.given.eni.name, &eni))
 	}
-	return up, err
+	if err := w.host.Do(ask...); err != nil {
+		return uplink, eni, err
+	}
+	w.source = sources{four.Source, six.Source}
+	uplink.Index = cmp.Or(four.Link, six.Link)
+	if uplink.Index != 0 && (w.given.eni == nil || w.given.has(false)) {
+		err = w.host.Do(link.AskLinkByIndex(uplink.Index, &uplink))
+	}
+	return uplink, eni, err
 }
 
 // sources are the node's own addresses, which its packets to pods bear; unset where it has no default route.
@@ -168,23 +174,25 @@ type sources struct{ four, six netip.Addr }
 // defaultMTU is Ethernet's, for a node without a way out.
 const defaultMTU = 1500
 
-// follow finds the network interface, its number, and prepares or repairs what is missing of it.
-func (w *wire) follow(ctx context.Context, uplink link.Uplink) error {
-	l, err := findENI(w.host, *w.given.eni)
+// follow finds the network interface, its number, and prepares or repairs what is missing of it. named is the link that
+// has its name.
+func (w *wire) follow(ctx context.Context, uplink, named link.Link) error {
+	l, err := findENI(w.host, *w.given.eni, named)
 	if err != nil {
 		return stages.Errorf(stages.ENINotReady, "%s for %s: %w; the runtime tries again", w.given.eni.name, w.r.Attachment, err)
 	}
 	n, prepared := numbers.GroupENI(l.Group)
 	switch {
 	case prepared:
-	case l.Index == uplink.Link:
+	case l.Index == uplink.Index:
 		if err := Prepare(ctx, ENI{N: 0, MAC: l.MAC.String()}); err != nil {
 			return err
 		}
 	default:
-		return stages.Errorf(stages.ENINotReady, "%s (%s) for %s: its link is there and not prepared (group %d, want %d to %d); "+
-			"enichaind prepares it: is it running?", l.Name, l.MAC, w.r.Attachment, l.Group,
-			numbers.LinkGroup(0), numbers.LinkGroup(numbers.MaxN))
+		if l, err = w.marked(ctx, l); err != nil {
+			return err
+		}
+		n, _ = numbers.GroupENI(l.Group)
 	}
 	w.eni, w.n, w.table, w.mtu = &l, n, numbers.PodsTable, l.MTU
 	return w.assure(ctx)
@@ -193,93 +201,77 @@ func (w *wire) follow(ctx context.Context, uplink link.Uplink) error {
 // assure tests the marks of a whole base, one question each, and rebuilds it from what the links say when one is
 // missing: with the agent down nobody else would.
 func (w *wire) assure(ctx context.Context) error {
-	whole, err := w.whole()
-	if err != nil || whole {
+	lacks, err := w.lacks()
+	if err != nil || lacks == "" {
 		return err
 	}
 	if _, err := Repair(ctx, nil); err != nil {
 		return stages.Errorf(stages.ENINotReady, "cannot rebuild the routes of %s for %s: %w", w.eni.Name, w.r.Attachment, err)
 	}
-	if whole, err = w.whole(); err != nil || whole {
+	if lacks, err = w.lacks(); err != nil || lacks == "" {
 		return err
 	}
-	return stages.Errorf(stages.ENINotReady, "%s for %s: packets with mark %#x do not leave by it; "+
-		"see: ip rule; ip route show table %d", w.eni.Name, w.r.Attachment, w.n, numbers.ENITable(w.n))
+	return stages.Errorf(stages.ENINotReady, "%s for %s: %s", w.eni.Name, w.r.Attachment, lacks)
 }
 
-func (w *wire) whole() (bool, error) {
-	if ok, err := steers(w.n); err != nil || !ok {
-		return false, err
+// lacks says what does not lead the pod's packets to its network interface, and which command shows it.
+func (w *wire) lacks() (string, error) {
+	if ok, err := steers(w.n); err != nil {
+		return "", err
+	} else if !ok {
+		return "packets of its pods get no mark; see: nft list table inet " + numbers.TableRoutedVeth, nil
 	}
-	if w.n == 0 {
-		return true, nil
-	}
-	for _, six := range []bool{false, true} {
-		if !w.given.has(!six) {
+	for _, hop := range []netip.Addr{nextHop4, nextHop6} {
+		if w.n == 0 || !w.given.has(hop.Is4()) {
 			continue
 		}
-		way, err := w.host.LookupMarked(six, uint32(w.n))
+		way, err := w.host.LookupMarked(!hop.Is4(), uint32(w.n))
 		if errors.Is(err, link.ErrAbsent) || err == nil && (way.Table != numbers.ENITable(w.n) || way.Link != w.eni.Index) {
-			return false, nil
+			return fmt.Sprintf("packets with mark %#x do not leave by it; see: ip %s rule; ip %[2]s route show table %d",
+				w.n, flag(hop), numbers.ENITable(w.n)), nil
 		}
 		if err != nil {
-			return false, err
+			return "", err
 		}
 	}
-	return true, nil
+	return "", nil
 }
 
-// findENI finds the link by the name in the result, or by its MAC where it was renamed since.
-func findENI(c *link.Conn, e entry) (link.Link, error) {
+// findENI is the link that has the name in the result, or another one by its MAC where that was renamed since.
+func findENI(c *link.Conn, e entry, named link.Link) (link.Link, error) {
 	mac, err := link.ParseMAC(e.mac)
 	if err != nil {
 		return link.Link{}, err
 	}
-	l, err := c.LinkByName(e.name)
-	if err == nil && (l.Permanent == mac || l.MAC == mac) {
-		return l, nil
-	}
-	if err != nil && !errors.Is(err, link.ErrAbsent) {
-		return link.Link{}, err
+	if named.Index != 0 && (named.Permanent == mac || named.MAC == mac) {
+		return named, nil
 	}
 	return eniByMAC(c, mac)
 }
 
-// make makes the pair. A name that another ADD took in between is looked for once more.
+// make makes the pair. Who has one of its names is asked when the kernel says that one is taken: usually nobody has.
 func (w *wire) make() error {
-	var err error
-	for range 3 {
+	w.hostName = w.conf.hostNames(w.r)[0]
+	for tries := 3; ; tries-- {
+		var made link.Link
+		err := w.host.Do(link.AddVeth(link.Veth{
+			Host: link.VethEnd{Name: w.hostName, MAC: w.hostMAC}, Pod: link.VethEnd{Name: w.r.IfName, MAC: w.podMAC},
+			Netns: int(w.inside.Fd()), MTU: w.mtu, Group: numbers.PodLinkGroup(w.n, 0),
+		}), link.AskLinkByName(w.hostName, &made))
+		if err == nil {
+			w.hostIndex, w.podIndex = made.Index, made.Peer
+			return nil
+		}
+		if !errors.Is(err, unix.EEXIST) || tries == 1 {
+			return stages.Errorf(stages.Kernel, "%w for %s", err, w.r.Attachment)
+		}
+		if err := w.vacate(); err != nil {
+			return err
+		}
 		if w.hostName, err = w.vacantName(); err != nil {
 			return err
 		}
-		err = w.host.Do(link.AddVeth(link.Veth{
-			Host: link.VethEnd{Name: w.hostName, MAC: w.hostMAC}, Pod: link.VethEnd{Name: w.r.IfName, MAC: w.podMAC},
-			Netns: int(w.inside.Fd()), MTU: w.mtu, Group: numbers.PodLinkGroup(w.n, 0),
-		}))
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, unix.EEXIST) {
-			return stages.Errorf(stages.Kernel, "%w for %s", err, w.r.Attachment)
-		}
-		if _, inPod := w.pod.LinkByName(w.r.IfName); inPod == nil {
-			return w.taken()
-		}
 	}
-	if err != nil {
-		return stages.Errorf(stages.Kernel, "%w for %s", err, w.r.Attachment)
-	}
-	l, err := w.host.LinkByName(w.hostName)
-	if err != nil {
-		return err
-	}
-	w.hostIndex = l.Index
-	inner, err := w.pod.LinkByName(w.r.IfName)
-	if err != nil {
-		return errors.Join(err, w.host.Do(link.DelLink(l.Index)))
-	}
-	w.podIndex = inner.Index
-	return nil
 }
 
 // connect gives both ends their addresses, neighbours and routes, and looks whether a packet to the pod finds it.
@@ -308,10 +300,7 @@ func (w *wire) connect() error {
 	if err := w.pod.Do(within...); err != nil {
 		return stages.Errorf(stages.Kernel, "%w in %s for %s", err, w.r.Netns, w.r.Attachment)
 	}
-	if err := w.reached(); err != nil {
-		return err
-	}
-	if err := w.host.AwaitRunning(w.hostIndex, carrierPatience); err != nil || !w.given.has(false) {
+	if err := w.carries(); err != nil || !w.given.has(false) {
 		return err
 	}
 	return errors.Join(w.host.AwaitSolicitable(w.hostIndex, []netip.Addr{nextHop6}, carrierPatience),
@@ -320,6 +309,28 @@ func (w *wire) connect() error {
 
 // carrierPatience is how long an ADD waits for the wire to carry packets; after that it says yes all the same.
 const carrierPatience = time.Second
+
+// carries sees that the wire carries packets, and that those to the pod find it. Usually that is one send.
+func (w *wire) carries() error {
+	var outer link.Link
+	ways := make([]link.Way, len(w.given.addrs))
+	ask := []link.Message{link.AskLinkByIndex(w.hostIndex, &outer)}
+	for i, a := range w.given.addrs {
+		ask = append(ask, link.AskWay(link.Query{Dst: a}, &ways[i]))
+	}
+	if err := w.host.Do(ask...); err != nil {
+		return err
+	}
+	if slices.ContainsFunc(ways, func(way link.Way) bool { return way.Link != w.hostIndex }) {
+		if err := w.reached(); err != nil {
+			return err
+		}
+	}
+	if outer.Running {
+		return nil
+	}
+	return w.host.AwaitRunning(w.hostIndex, carrierPatience)
+}
 
 // reached asks the kernel for the way to each address: it must be this wire. Where rule 500 was flushed it is made
 // again first.

@@ -69,7 +69,8 @@ func (e ENI) validate() error {
 
 // Prepare makes a network interface ready for pods: link up with its group and note, its primary address as a /32
 // that brings no route along, table 1000+n, rules, its chain in the steering table, and the sysctls that all of it
-// needs. The primary one (0) keeps its link's addresses and routes as they are. Said twice it changes nothing.
+// needs. The primary one (0) keeps its link's addresses and routes as they are. Said twice it changes nothing. *MTUError:
+// all is done, but for the link's MTU.
 func Prepare(ctx context.Context, e ENI) error {
 	if err := e.validate(); err != nil {
 		return fmt.Errorf("cannot prepare network interface %d (%s): %w", e.N, e.MAC, err)
@@ -79,17 +80,19 @@ func Prepare(ctx context.Context, e ENI) error {
 		return err
 	}
 	defer c.Close()
-	if err := prepare(ctx, c, e); err != nil {
-		return fmt.Errorf("cannot prepare network interface %d (%s): %w", e.N, e.MAC, err)
-	}
-	return nil
-}
-
-func prepare(ctx context.Context, c *link.Conn, e ENI) error {
 	l, err := linkOf(c, e)
 	if err != nil {
-		return err
+		return fmt.Errorf("cannot prepare network interface %d (%s): %w", e.N, e.MAC, err)
 	}
+	refused := setMTU(c, l, e) // before any pod takes its own from it
+	if err := prepare(ctx, c, l, e); err != nil {
+		return fmt.Errorf("cannot prepare network interface %d (%s): %w", e.N, e.MAC, err)
+	}
+	return refused
+}
+
+// prepare is all but the MTU.
+func prepare(ctx context.Context, c *link.Conn, l link.Link, e ENI) error {
 	six, err := hasSix(c, e)
 	if err != nil {
 		return err
@@ -172,20 +175,22 @@ func eniByMAC(c *link.Conn, mac link.MAC) (link.Link, error) {
 	return link.Link{}, fmt.Errorf("%w: %s", ErrNoLink, mac)
 }
 
-// linkMessages set up the link itself. The primary one gets its group and note only.
+// linkMessages set up the link itself. The primary one gets its group and note only. Those are written where they are
+// others: who knows the network interface by them alone, and is late, must not put back what they were.
 func linkMessages(l link.Link, e ENI) []link.Message {
 	group, note, up := numbers.LinkGroup(e.N), eniAlias(e), true
-	change := link.Change{Group: &group, Alias: &note}
-	if e.N > 0 {
-		change.Up = &up
+	var change link.Change
+	if l.Group != group {
+		change.Group = &group
 	}
-	if e.MTU != 0 && e.MTU != l.MTU {
-		change.MTU = &e.MTU
+	if l.Alias != note {
+		change.Alias = &note
 	}
-	out := []link.Message{link.SetLink(l.Index, change)}
 	if e.N == 0 {
-		return out
+		return []link.Message{link.SetLink(l.Index, change)}
 	}
+	change.Up = &up
+	out := []link.Message{link.SetLink(l.Index, change)}
 	for _, a := range primaries(e) {
 		out = append(out, link.AddAddress(primaryAddress(l.Index, a)))
 	}
@@ -263,7 +268,8 @@ func eniRoutes(index int, e ENI) (out []link.Route) {
 	return out
 }
 
-// Forget takes a network interface's rules, table and chain away, after it was detached or before.
+// Forget takes a network interface's rules, table and chain away, after it was detached or before. Its mark goes first:
+// an ADD that repairs meanwhile would make anew what leads to a marked link.
 func Forget(ctx context.Context, n int) error {
 	if n < 1 || n > numbers.MaxN {
 		return fmt.Errorf("cannot forget network interface %d: want 1 to %d", n, numbers.MaxN)
@@ -273,7 +279,7 @@ func Forget(ctx context.Context, n int) error {
 		return err
 	}
 	defer c.Close()
-	if err := errors.Join(forgetRules(c, n), forgetTable(c, n), unsteer(ctx, n), forgetLink(c, n)); err != nil {
+	if err := errors.Join(forgetLink(c, n), forgetRules(c, n), forgetTable(c, n), unsteer(ctx, n)); err != nil {
 		return fmt.Errorf("cannot forget network interface %d: %w", n, err)
 	}
 	return nil

@@ -26,19 +26,24 @@ const (
 table inet enichain-routed-veth {
 	map eni-by-link {
 		type devgroup : verdict
-		elements = { 6873 : jump eni-1 }
-	}
-
-	map eni-by-pod {
-		type devgroup : verdict
-		elements = { 7001 : jump eni-1,
-			     7129 : jump eni-1,
-			     7257 : jump eni-1,
-			     7385 : jump eni-1,
-			     7513 : jump eni-1,
-			     7641 : jump eni-1,
-			     7769 : jump eni-1,
-			     7897 : jump eni-1 }
+		size 1152
+		elements = { 6873 : jump eni-1,
+			     7000 : jump pods-0,
+			     7001 : jump pods-1,
+			     7128 : jump pods-0,
+			     7129 : jump pods-1,
+			     7256 : jump pods-0,
+			     7257 : jump pods-1,
+			     7384 : jump pods-0,
+			     7385 : jump pods-1,
+			     7512 : jump pods-0,
+			     7513 : jump pods-1,
+			     7640 : jump pods-0,
+			     7641 : jump pods-1,
+			     7768 : jump pods-0,
+			     7769 : jump pods-1,
+			     7896 : jump pods-0,
+			     7897 : jump pods-1 }
 	}
 
 	map eni-by-address {
@@ -50,17 +55,26 @@ table inet enichain-routed-veth {
 		type ipv6_addr : verdict
 	}
 
+	chain opened {
+		ct original ip daddr vmap @eni-by-address
+		ct original ip6 daddr vmap @eni-by-address-6
+	}
+
 	chain steer {
 		type filter hook prerouting priority dstnat + 10; policy accept;
 		iifgroup vmap @eni-by-link
-		iifgroup != 7000-8023 return
-		ct direction reply ct status dnat ct original ip daddr vmap @eni-by-address
-		ct direction reply ct status dnat ct original ip6 daddr vmap @eni-by-address-6
-		ct direction reply ct status dnat return
-		iifgroup vmap @eni-by-pod
+	}
+
+	chain pods-0 {
+		ct direction reply ct status dnat goto opened
 	}
 
 	chain eni-1 {
+		meta mark set meta mark & 0xffffff81 | 0x00000001
+	}
+
+	chain pods-1 {
+		ct direction reply ct status dnat goto opened
 		meta mark set meta mark & 0xffffff81 | 0x00000001
 	}
 }`
@@ -69,6 +83,7 @@ table inet enichain-routed-veth {
 
 func TestPrepare(t *testing.T) {
 	n := newNode(t)
+	n.Run("sysctl", "-qw", "net.ipv4.conf.all.rp_filter=1", "net.ipv4.conf.default.rp_filter=1", "net.ipv4.conf.lo.rp_filter=1")
 	zero := routedveth.ENI{N: 0, MAC: mac0}
 	for range 2 {
 		n.prepare(zero)
@@ -83,7 +98,8 @@ func TestPrepare(t *testing.T) {
 	if got := n.Run("ip", "-d", "link", "show", "eth1"); !strings.Contains(got, "group 6873") || !strings.Contains(got, "alias eni-1 10.0.1.20 via 10.0.1.1") {
 		t.Errorf("link eth1: %s", got)
 	}
-	for key, want := range map[string]string{"net.ipv4.conf.eth1.rp_filter": "2", "net.ipv4.fwmark_reflect": "1", "net.ipv6.conf.eth1.accept_ra": "0", "net.ipv4.ip_forward": "1"} {
+	for key, want := range map[string]string{"net.ipv4.conf.eth0.rp_filter": "2", "net.ipv4.conf.eth1.rp_filter": "2", "net.ipv4.conf.all.rp_filter": "1",
+		"net.ipv4.conf.default.rp_filter": "1", "net.ipv4.conf.lo.rp_filter": "1", "net.ipv4.fwmark_reflect": "1", "net.ipv6.conf.eth1.accept_ra": "0", "net.ipv4.ip_forward": "1"} {
 		if got := strings.TrimSpace(n.Run("sysctl", "-n", key)); got != want {
 			t.Errorf("%s = %s, want %s", key, got, want)
 		}
@@ -177,11 +193,12 @@ func TestPrepareRefuses(t *testing.T) {
 // Each accident must be seen by Verify and mended by Repair, with and without the agent's list.
 var accidents = map[string]string{
 	"all rules flushed":        "ip rule flush",
+	"a flush outran a repair":  "ip rule del pref 32767", // which had put main back already
 	"one rule deleted":         "ip rule del pref 1500",
-	"a stale rule":             "ip rule add pref 1500 fwmark 0x9/0x7f lookup 1009 proto 233",
+	"a stale rule":             "ip rule add pref 1499 from 10.0.1.99 lookup 1001 proto 233",
 	"ruleset flushed":          "nft flush ruleset",
 	"steer flushed":            "nft flush chain inet enichain-routed-veth steer",
-	"one element deleted":      "nft delete element inet enichain-routed-veth eni-by-pod { 7129 }",
+	"one element deleted":      "nft delete element inet enichain-routed-veth eni-by-link { 7129 }",
 	"mark turned":              "nft add rule inet enichain-routed-veth eni-1 counter",
 	"table flushed":            "ip route flush table 1001",
 	"link down":                "ip link set eth1 down",
@@ -226,6 +243,20 @@ func TestRepair(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestRepairOfOrphans: a rule that leads to no network interface is taken by who has the list of them.
+func TestRepairOfOrphans(t *testing.T) {
+	n := newNode(t)
+	zero := routedveth.ENI{N: 0, MAC: mac0}
+	n.prepare(zero)
+	before := n.Rules("-4")
+	n.Script("ip rule add pref 1500 fwmark 0x9/0x7f lookup 1009 proto 233")
+	orphan := n.Rules("-4")
+	n.in(func() error { _, err := routedveth.Repair(t.Context(), nil); return err })
+	same(t, "rules after an ADD's repair", orphan, n.Rules("-4"))
+	n.in(func() error { _, err := routedveth.Repair(t.Context(), []routedveth.ENI{zero}); return err })
+	same(t, "rules after the agent's", before, n.Rules("-4"))
 }
 
 // TestRepairWithoutList: who knows no network interface takes none away, though its link has lost its mark.

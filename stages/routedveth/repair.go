@@ -22,19 +22,15 @@ const repairRounds = 4
 // routes and neighbours of the pods whose links bear our group. It says in words what it mended.
 //
 // enis is the complete list of the node's network interfaces; rules of ours that lead to others are removed. A node has
-// at least one, so an empty list (nil or not) says that the caller knows none: then the list is read from the links'
-// groups and notes, and where no link says anything nothing is removed. An interface that is gone is for Forget.
+// at least one, so an empty list (nil or not) says that the caller knows none: then each round reads it anew from the
+// links' groups and notes, and no rule is removed for leading to none of them, because it may be of one that the agent
+// has marked since. An interface that is gone is for Forget.
 func Repair(ctx context.Context, enis []ENI) (repaired []string, err error) {
 	c, err := link.Open()
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
-	if len(enis) == 0 {
-		if enis, err = knownENIs(c); err != nil {
-			return nil, err
-		}
-	}
 	for range repairRounds {
 		more, err := repairOnce(ctx, c, enis)
 		repaired = append(repaired, more...)
@@ -50,7 +46,13 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 	if err != nil {
 		return nil, err
 	}
-	repaired, errs := repairMain(c)
+	listed := len(enis) > 0
+	if !listed {
+		if enis, err = knownENIs(links); err != nil {
+			return nil, err
+		}
+	}
+	repaired, errs := repairKernelRules(c)
 	for _, e := range enis {
 		if err := e.validate(); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("cannot repair network interface %d (%s): %w", e.N, e.MAC, err))
@@ -63,9 +65,18 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 		if err != nil {
 			return repaired, err
 		}
+		if !listed {
+			var known bool
+			if e, known = e.byNow(l); !known {
+				continue
+			}
+		}
+		if wrong := wrongMTU(l, e); wrong != "" && setMTU(c, l, e) == nil { // a refusal is Prepare's to tell
+			repaired = append(repaired, wrong)
+		}
 		what, err := missing(ctx, c, l, e)
 		if err == nil && len(what) > 0 {
-			if err = prepare(ctx, c, e); err == nil {
+			if err = prepare(ctx, c, l, e); err == nil {
 				repaired = append(repaired, what...)
 			}
 		}
@@ -73,7 +84,7 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 			errs = errors.Join(errs, fmt.Errorf("cannot repair network interface %d (%s): %w", e.N, e.MAC, err))
 		}
 	}
-	if len(enis) > 0 {
+	if listed {
 		stale, err := removeOrphans(c, enis)
 		repaired, errs = append(repaired, stale...), errors.Join(errs, err)
 	}
@@ -83,11 +94,7 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 
 // knownENIs reads the network interfaces from the links that Prepare has marked. A link that lost its group is known by
 // its note, unless another has that number.
-func knownENIs(c *link.Conn) ([]ENI, error) {
-	links, err := c.Links()
-	if err != nil {
-		return nil, err
-	}
+func knownENIs(links []link.Link) ([]ENI, error) {
 	marked := map[int]bool{}
 	for _, l := range links {
 		if n, ok := numbers.GroupENI(l.Group); ok {
@@ -118,6 +125,20 @@ func knownENIs(c *link.Conn) ([]ENI, error) {
 	return enis, nil
 }
 
+// byNow is a network interface that was read from its link a moment ago as the link has it now; the agent may have
+// changed or forgotten it since.
+func (e ENI) byNow(l link.Link) (now ENI, known bool) {
+	n, marked := numbers.GroupENI(l.Group)
+	if marked && n != e.N {
+		return e, false
+	}
+	if now, known = readENIAlias(e.N, l.Alias); !known {
+		return e, marked && n == 0
+	}
+	now.MAC = e.MAC
+	return now, true
+}
+
 // kernelRules are those the kernel makes with a namespace and "ip rule flush" takes: nothing else leads to the main
 // table, and without it a node has no way out.
 func kernelRules(family uint8) []link.Rule {
@@ -131,8 +152,9 @@ func kernelRules(family uint8) []link.Rule {
 	return all
 }
 
-// repairMain acts only where no rule at all leads to the main table: somebody who moves that rule has their reasons.
-func repairMain(c *link.Conn) (repaired []string, err error) {
+// repairKernelRules acts only where no rule at all leads to a table: somebody who moves such a rule has their reasons.
+// Each table is looked at by itself, for a repair may find one rule gone and a flush about to take the other.
+func repairKernelRules(c *link.Conn) (repaired []string, err error) {
 	for _, family := range families {
 		rules, err := c.Rules(family)
 		if errors.Is(err, unix.EAFNOSUPPORT) || errors.Is(err, unix.EOPNOTSUPP) {
@@ -141,7 +163,7 @@ func repairMain(c *link.Conn) (repaired []string, err error) {
 		if err != nil {
 			return repaired, err
 		}
-		if slices.ContainsFunc(rules, func(r link.Rule) bool { return r.Table == unix.RT_TABLE_MAIN }) || len(rules) == 0 {
+		if len(rules) == 0 {
 			continue
 		}
 		for _, r := range kernelRules(family) {

@@ -107,6 +107,7 @@ func TestAddRefuses(t *testing.T) {
 		"ENI not prepared":    {with(onENI("eth1", mac1, "10.0.1.21")), stages.ENINotReady, "not prepared (group 0, want 6872 to 6999)"},
 		"unknown key":         {with(one, `"mtuu":1500`), stages.Config, `did you mean "mtu"?`},
 		"all faults at once":  {with(one, `"mtu":70000,"vethPrefix":"toolong","hostVeth":"x"`), stages.Config, "vethPrefix: want 1 to 4 bytes"},
+		"mtu out of range":    {with(one, `"mtu":67`), stages.Config, "mtu: want 0 (the network interface's) or 68 to 65535 bytes, got 67"},
 		"mtu below IPv6's":    {with(onENI("eth0", mac0, "fd00:1::21"), `"mtu":1279`), stages.Config, "below IPv6's least"},
 		"ipam without a type": {with("", `"ipam":{"ranges":[]}`), stages.Config, "ipam.type: the plugin's name is missing"},
 	} {
@@ -276,7 +277,8 @@ func TestDelegate(t *testing.T) {
 
 // With the agent dead, an ADD finds that others flushed the base, and rebuilds it.
 func TestAddRebuildsTheBase(t *testing.T) {
-	for _, accident := range []string{"ip rule flush; ip rule add pref 32766 lookup main", "nft flush ruleset", "ip route flush table 1001"} {
+	for _, accident := range []string{"ip rule flush; ip rule add pref 32766 lookup main", "nft flush ruleset", "ip route flush table 1001",
+		"ip link set eth1 group 0"} {
 		t.Run(accident, func(t *testing.T) {
 			n := newNode(t)
 			n.prepare(routedveth.ENI{N: 0, MAC: mac0})

@@ -41,13 +41,16 @@ func Verify(ctx context.Context, e ENI) error {
 	if err != nil {
 		return fmt.Errorf("cannot verify network interface %d (%s): %w", e.N, e.MAC, err)
 	}
+	if wrong := wrongMTU(l, e); wrong != "" {
+		what = append(what, wrong)
+	}
 	if len(what) > 0 {
 		return &MissingError{N: e.N, What: what}
 	}
 	return nil
 }
 
-// missing is what Prepare would change, in words.
+// missing is what Prepare would change, in words, but for the MTU.
 func missing(ctx context.Context, c *link.Conn, l link.Link, e ENI) ([]string, error) {
 	six, err := hasSix(c, e)
 	if err != nil {
@@ -85,9 +88,6 @@ func missingOnLink(l link.Link, e ENI) (what []string) {
 	}
 	if e.N > 0 && !l.Up {
 		what = append(what, "link "+l.Name+" is down")
-	}
-	if e.MTU != 0 && l.MTU != e.MTU {
-		what = append(what, fmt.Sprintf("link %s has MTU %d, not %d", l.Name, l.MTU, e.MTU))
 	}
 	return what
 }

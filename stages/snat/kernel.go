@@ -41,49 +41,97 @@ type state struct {
 	there     []int          // numbers of profiles whose chains are there, rising
 	names     map[int]string // their fingerprints
 	mine      int            // the number of the profile asked for; 0: it is not there
-	whole     bool           // all rules of mine are there, and the jumps to them
+	whole     bool           // all rules of mine are there, the jumps to them, and what its sets begin with
 	byAddress bool           // pods are told by their addresses, too
 }
 
-// look reads the state, one small question per profile. With early it stops at the profile asked for when that is
-// whole: the usual ADD asks two questions.
-func (k *kernel) look(p profile, early bool) (state, error) {
+// look reads the state.
+func (k *kernel) look(p profile) (state, error) {
 	s := state{names: map[int]string{}}
-	for n := 1; n <= numbers.MaxProfile; n++ {
-		leave, err := k.nft.Chain(numbers.TableSNAT, leaveChain(n))
-		if errors.Is(err, nft.ErrNotExist) {
-			continue
-		} else if err != nil {
-			return s, err
-		}
-		s.there = append(s.there, n)
-		s.names[n] = leave.Comment
-		if leave.Comment != p.name() || s.mine != 0 {
-			continue
-		}
-		s.mine = n
-		unsteer, err := k.nft.Chain(numbers.TableSNAT, unsteerChain(n))
-		if err != nil && !errors.Is(err, nft.ErrNotExist) {
-			return s, err
-		}
-		uses := uint32(len(p.families())) + 1 // its rules and the jump to them
-		s.whole = err == nil && leave.Use >= uses && unsteer.Use >= uses
-		if early && s.whole {
-			return s, nil
-		}
+	leave := nft.AskChain(numbers.TableSNAT, chainLeave)
+	pods := nft.AskSet(numbers.TableSNAT, podsMap(nft.IPv4))
+	ask := []nft.Question{leave, pods}
+	var profiles [numbers.MaxProfile]*nft.Answer[nft.ChainState]
+	for i := range profiles {
+		profiles[i] = nft.AskChain(numbers.TableSNAT, leaveChain(i+1))
+		ask = append(ask, profiles[i])
 	}
-	_, err := k.nft.Set(numbers.TableSNAT, podsMap(nft.IPv4))
-	if err != nil && !errors.Is(err, nft.ErrNotExist) {
+	if err := k.nft.Ask(ask...); err != nil {
 		return s, err
 	}
-	if s.byAddress = err == nil; s.byAddress {
-		leave, err := k.nft.Chain(numbers.TableSNAT, chainLeave)
-		if err != nil && !errors.Is(err, nft.ErrNotExist) {
+	for i, asked := range profiles {
+		if errors.Is(asked.Err, nft.ErrNotExist) {
+			continue
+		} else if asked.Err != nil {
+			return s, asked.Err
+		}
+		s.there = append(s.there, i+1)
+		s.names[i+1] = asked.Value.Comment
+		if s.mine == 0 && asked.Value.Comment == p.name() {
+			s.mine = i + 1
+		}
+	}
+	var err error
+	if s.mine != 0 {
+		if s.whole, err = k.whole(p, s.mine); err != nil {
 			return s, err
 		}
-		s.whole = s.whole && int(leave.Use) >= len(base(s.there, true).Chains[1].Rules)
+	}
+	if pods.Err != nil && !errors.Is(pods.Err, nft.ErrNotExist) {
+		return s, pods.Err
+	}
+	if s.byAddress = pods.Err == nil; s.byAddress {
+		if leave.Err != nil && !errors.Is(leave.Err, nft.ErrNotExist) {
+			return s, leave.Err
+		}
+		s.whole = s.whole && int(leave.Value.Use) >= len(base(s.there, true).Chains[1].Rules)
 	}
 	return s, nil
+}
+
+// find is the number of a profile that is there, whole or not, one small question for each before it; 0 where it is not.
+func (k *kernel) find(p profile) (int, error) {
+	for n := 1; n <= numbers.MaxProfile; n++ {
+		leave, err := k.nft.Chain(numbers.TableSNAT, leaveChain(n))
+		if err == nil && leave.Comment == p.name() {
+			return n, nil
+		}
+		if err != nil && !errors.Is(err, nft.ErrNotExist) {
+			return 0, err
+		}
+	}
+	return 0, nil
+}
+
+// whole says whether profile p stands under number n with all its rules, the jumps to them, and the first networks of its
+// sets: an emptied set would send all as the node. What else became of them CHECK and repair see.
+func (k *kernel) whole(p profile, n int) (bool, error) {
+	leave := nft.AskChain(numbers.TableSNAT, leaveChain(n))
+	unsteer := nft.AskChain(numbers.TableSNAT, unsteerChain(n))
+	ask := []nft.Question{leave, unsteer}
+	var firsts []*nft.Answer[nft.Element]
+	for _, f := range p.families() {
+		if ranges := nft.Ranges(p.Inside[f]); len(ranges) > 0 {
+			first := nft.AskElement(numbers.TableSNAT, insideSet(f, n), ranges[0].Key)
+			firsts, ask = append(firsts, first), append(ask, first)
+		}
+	}
+	if err := k.nft.Ask(ask...); err != nil {
+		return false, err
+	}
+	errs := []error{leave.Err, unsteer.Err}
+	for _, first := range firsts {
+		errs = append(errs, first.Err)
+	}
+	for _, err := range errs {
+		if errors.Is(err, nft.ErrNotExist) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	uses := uint32(len(p.families())) + 1 // its rules and the jump to them
+	return leave.Value.Comment == p.name() && leave.Value.Use >= uses && unsteer.Value.Use >= uses, nil
 }
 
 // want is a pod's wish for the number of its profile.
@@ -94,16 +142,9 @@ type want struct {
 
 // ensure makes the profile be there, whole, and returns its number.
 func (k *kernel) ensure(p profile, wish want, byAddress bool) (int, error) {
-	s, err := k.look(p, !byAddress)
-	if err != nil {
-		return 0, err
-	}
-	if s.whole && (s.byAddress || !byAddress) {
-		return s.mine, nil
-	}
 	number := 0
-	err = k.nft.Transact(numbers.TableSNAT, func(b *nft.Batch) error {
-		s, err := k.look(p, false)
+	err := k.nft.Transact(numbers.TableSNAT, func(b *nft.Batch) error {
+		s, err := k.look(p)
 		if err != nil {
 			return err
 		}
@@ -242,7 +283,7 @@ func with(numbers []int, n int) []int {
 
 // drift compares profile p under number n, and what all profiles share, with the kernel: "" or what differs.
 func (k *kernel) drift(p profile, n int) (string, error) {
-	s, err := k.look(p, false)
+	s, err := k.look(p)
 	if err != nil {
 		return "", err
 	}

@@ -107,7 +107,7 @@ func (k *kernel) tidy() error {
 		if err != nil {
 			return err
 		}
-		s, err := k.look(profile{}, false)
+		s, err := k.look(profile{})
 		if err != nil {
 			return err
 		}

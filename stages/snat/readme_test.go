@@ -1,27 +1,18 @@
 package snat
 
 import (
-	"os"
-	"regexp"
 	"testing"
 
 	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/test/manual"
 )
 
 // TestREADME decodes every example of the manual as ADD would.
 func TestREADME(t *testing.T) {
-	text, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	examples := regexp.MustCompile("(?s)```json\n(.*?)```").FindAllSubmatch(text, -1)
-	if len(examples) < 2 {
-		t.Fatalf("README.md has %d examples", len(examples))
-	}
-	for _, example := range examples {
+	for _, example := range manual.Examples(t, "README.md", "json", 2) {
 		c := defaults()
-		if err := (&stages.Request{Config: example[1]}).Decode(&c); err != nil {
-			t.Errorf("%v\n%s", err, example[1])
+		if err := (&stages.Request{Config: example}).Decode(&c); err != nil {
+			t.Errorf("%v\n%s", err, example)
 		}
 	}
 }

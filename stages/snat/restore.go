@@ -119,7 +119,7 @@ func (l *restoring) mend(p profile, prefer int, byAddress bool) (number int, err
 	}
 	drift := ""
 	err = l.nft.Transact(numbers.TableSNAT, func(b *nft.Batch) error {
-		s, err := l.look(p, false)
+		s, err := l.look(p)
 		if err != nil {
 			return err
 		}

@@ -35,6 +35,10 @@ func (Stage) Add(_ context.Context, r *stages.Request) (*stages.Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(addresses(r)) == 0 {
+		return nil, stages.Errorf(stages.PrevResult, "no SNAT for %s: prevResult has no address of %s; put snat behind the "+
+			"stages that give one and make the interface", r.Attachment, r.IfName)
+	}
 	k, err := openKernel()
 	if err != nil {
 		return nil, kernelError(r, err)
@@ -62,17 +66,24 @@ func (Stage) Add(_ context.Context, r *stages.Request) (*stages.Result, error) {
 	return r.Prev, nil
 }
 
-// addWire ensures the profile before the pod uses it, and looks again after: a GC in between may have seen nobody.
+// addWire gives the pod the number of its profile, and looks only then whether that is whole: a GC before may have seen
+// nobody who uses it.
 func (k *kernel) addWire(p profile, w wire, network string) error {
-	wish := want{w.profile, network}
-	n, err := k.ensure(p, wish, false)
+	n, err := k.find(p)
+	if err == nil && n == 0 {
+		n, err = k.ensure(p, want{w.profile, network}, false)
+	}
 	if err != nil {
 		return err
 	}
 	if err := k.setProfile(w, n); err != nil {
 		return err
 	}
-	again, err := k.ensure(p, wish, false)
+	whole, err := k.whole(p, n)
+	if err != nil || whole {
+		return err
+	}
+	again, err := k.ensure(p, want{n, network}, false)
 	if err == nil && again != n {
 		w.profile = n
 		err = k.setProfile(w, again)
@@ -188,12 +199,14 @@ func (Stage) GC(_ context.Context, r *stages.Request) error {
 	return kernelError(r, errors.Join(err, k.tidy()))
 }
 
+// releasing needs no socket for links.
 func releasing(r *stages.Request, drop func(string) bool) error {
-	k, err := openKernel()
+	n, err := nft.Open()
 	if err != nil {
 		return kernelError(r, err)
 	}
-	defer k.close()
+	k := &kernel{nft: n}
+	defer n.Close()
 	return kernelError(r, k.release(drop))
 }
 

@@ -71,7 +71,8 @@ func enichainPool(ctx context.Context) error {
 	}
 	return pool.Update(ctx, func(t *store.Tx) error {
 		s := ipam.Supply{Instance: id.Instance, Epoch: 1, Rev: 1, Basis: ipam.Basis{Inc: id.Inc, Seq: t.Meta().Seq}, First: true,
-			VPC: []netip.Prefix{netip.MustParsePrefix("10.110.0.0/16")}, Policy: ipam.NodePolicy{Rev: 1, Cooldown: time.Millisecond}, ENIs: enis}
+			VPC: []netip.Prefix{netip.MustParsePrefix("10.110.0.0/16")}, ENIs: enis,
+			Pools: []ipam.SuppliedPool{{Name: "default", Families: []ipam.Family{ipam.IPv4, ipam.IPv6}, Cooldown: time.Millisecond}}}
 		refused, _, err := t.Accept(now, s)
 		if err == nil && len(refused) > 0 {
 			err = fmt.Errorf("the pool file refused the supply: %v", refused)

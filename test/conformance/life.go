@@ -44,14 +44,19 @@ func (t *trial) bareDel(a attachment) *call {
 	return t.call("DEL", a).set("prevResult", nil).set("runtimeConfig", nil).let("CNI_NETNS", "")
 }
 
-// warm runs one attachment through ADD and DEL, so that what a plugin makes once for all is there already.
-func (t *trial) warm() {
+// warm runs one attachment through ADD and DEL, so that what a plugin makes once for all is there already. It says how long
+// the ADD took.
+func (t *trial) warm() time.Duration {
 	if t.p.FreshOnly {
-		return
+		return 0
 	}
 	a := t.attach()
-	t.del(a, t.added(a)).run()
+	began := time.Now()
+	result := t.added(a)
+	took := time.Since(began)
+	t.del(a, result).run()
 	t.gone(a)
+	return took
 }
 
 // gone ends a container and what the profile made for it.
@@ -260,9 +265,9 @@ func (t *trial) together(all []attachment, make func(attachment) *call) []answer
 	return answers
 }
 
-// killedAfter are the moments at which an ADD is killed. A fast one may have ended before the last.
-func killedAfter() []time.Duration {
-	return []time.Duration{500 * time.Microsecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond}
+// killedAfter are the moments at which an ADD is killed that takes so long. A fast one may have ended before the last.
+func killedAfter(took time.Duration) []time.Duration {
+	return []time.Duration{500 * time.Microsecond, 2 * time.Millisecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, took / 2}
 }
 
 func killed(t *trial) {
@@ -276,10 +281,10 @@ func killed(t *trial) {
 
 // rounds kills an ADD at each moment and cleans up. The script tells the last round alone.
 func (t *trial) rounds(clean func(a attachment, before picture)) {
-	t.warm()
+	took := t.warm()
 	before := t.look()
 	start := len(t.script)
-	for i, after := range killedAfter() {
+	for i, after := range killedAfter(took) {
 		if t.p.FreshOnly && i > 0 {
 			return
 		}

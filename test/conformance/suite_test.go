@@ -14,7 +14,7 @@ import (
 )
 
 // ours are our own plugins' profiles.
-var ours = []string{"eni-ipam", "routed-veth", "snat", "portmap-compat", "portmap-compat@iptables"}
+var ours = []string{"eni-ipam", "routed-veth", "snat", "portmap-compat", "portmap-compat@iptables", "enichain", "fastpath"}
 
 // inapplicable are the assertions that are not run for our own plugins, each because the plugin has nothing of the sort.
 var inapplicable = map[string]string{
@@ -23,6 +23,8 @@ var inapplicable = map[string]string{
 	"snat":                    "C18 C23 M9 M8", // no machine that it runs on makes its ADD impossible
 	"portmap-compat":          "C18 M8",
 	"portmap-compat@iptables": "C18",
+	"enichain":                "C18 N6 N7 N14 N15 N16 N17 N18", // its stages call no delegate here
+	"fastpath":                "C32 C18 C23 M9 M8",             // it has no keys
 }
 
 // TestOursConform wants every assertion of the specification kept by our own plugins, but for what is declared, and
@@ -78,8 +80,12 @@ func TestUpstreamIsAsItWas(t *testing.T) {
 	compared := 0
 	for _, plugin := range upstream() {
 		r := ran(t, plugin, racing...)
-		was := linesOf(string(known), plugin)
-		switch is := outcomes(plugin, r); {
+		was, is := linesOf(string(known), plugin), outcomes(plugin, r)
+		if r.NotRun == "" && was != "" && is != was { // a busy machine may stop a plugin short of what it is known for
+			r = ran(t, plugin, racing...)
+			is = outcomes(plugin, r)
+		}
+		switch {
 		case r.NotRun != "":
 			t.Logf("%s is not run: %s", plugin, r.NotRun)
 			all.WriteString(was)

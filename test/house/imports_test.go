@@ -19,16 +19,20 @@ var mayImport = []struct {
 	allowed []string
 }{
 	{"chain/contract", nil},
+	{"chain/spelling", nil},
+	{"chain/plain", nil},
 	{"chain/known", []string{"chain/contract"}},
 	{"chain/generation", []string{"chain", "chain/contract", "github.com/containernetworking/cni/", "golang.org/x/sys/unix"}},
-	{"chain", []string{"chain/contract", "github.com/containernetworking/cni/"}},
-	{"stages/internal", []string{"stages/internal", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
+	{"chain", []string{"chain/contract", "chain/spelling", "github.com/containernetworking/cni/"}},
+	{"stages/handover", []string{"golang.org/x/sys/unix"}},
+	{"stages/internal", []string{"stages/internal", "stages/handover", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
 	{"stages/eniipam", []string{"stages", "stages/internal", "chain/contract", "ipam", "ipam/store", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix"}},
 	{"stages/routedveth", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
 	{"stages/snat", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix"}},
-	{"stages/portmapcompat", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix", "github.com/vishvananda/netlink/nl", "github.com/coreos/go-iptables/iptables"}},
-	{"stages", []string{"chain/contract", "github.com/containernetworking/cni/pkg/", "golang.org/x/sys/unix"}},
-	{"ipam/store", []string{"ipam", "go.etcd.io/bbolt", "golang.org/x/sys/unix"}},
+	{"stages/portmapcompat", []string{"stages", "stages/internal", "chain/contract", "github.com/containernetworking/cni/pkg/types", "golang.org/x/sys/unix", "github.com/vishvananda/netlink/nl"}},
+	{"stages/fastpath", []string{"stages", "stages/internal", "chain/contract", "golang.org/x/sys/unix"}},
+	{"stages", []string{"chain/contract", "chain/plain", "chain/spelling", "github.com/containernetworking/cni/pkg/", "golang.org/x/sys/unix"}},
+	{"ipam/store", []string{"ipam", "chain/plain", "go.etcd.io/bbolt", "golang.org/x/sys/unix"}},
 	{"ipam/agent", []string{"ipam", "ipam/store", "bus", "golang.org/x/sys/unix", "github.com/vishvananda/"}},
 	{"ipam/reconcile", []string{"ipam", "bus"}},
 	{"ipam/ec2", []string{"ipam", "ipam/reconcile", "github.com/aws/", "golang.org/x/time/rate"}},
@@ -143,7 +147,7 @@ func TestCommandsLinkNoTesting(t *testing.T) {
 }
 
 func TestStagesLinkNothingHeavy(t *testing.T) {
-	for _, stage := range []string{"eni-ipam", "routed-veth", "snat", "portmap-compat"} {
+	for _, stage := range []string{"eni-ipam", "routed-veth", "snat", "portmap-compat", "enichain"} {
 		t.Run(stage, func(t *testing.T) {
 			deps := goList(t, "-deps", "./cmd/"+stage)
 			var found []string

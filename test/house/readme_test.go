@@ -49,7 +49,7 @@ func TestReadmeTargetsExist(t *testing.T) {
 // TestEveryStageHasAManual wants a page of the same form in the folder of each stage that is built.
 func TestEveryStageHasAManual(t *testing.T) {
 	for folder, name := range map[string]string{"eniipam": "eni-ipam", "routedveth": "routed-veth", "snat": "snat",
-		"portmapcompat": "portmap-compat"} {
+		"portmapcompat": "portmap-compat", "fastpath": "fastpath"} {
 		page := read(t, "stages/"+folder+"/README.md")
 		at := 0
 		for _, head := range []string{"# " + name, "## Name", "## Description", "## Syntax", "## Examples", "## Contract", "## Bugs"} {

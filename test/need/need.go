@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -27,6 +28,20 @@ func NetAdmin(t testing.TB) {
 	}
 }
 
+// MachinesRoot needs the machine's own root, who may do what a user namespace's root may not; why says what for.
+func MachinesRoot(t testing.TB, why string) {
+	t.Helper()
+	if !IsMachinesRoot() {
+		missing(t, "needs the machine's own root, "+why)
+	}
+}
+
+// IsMachinesRoot says whether this is the machine's own root, not a user namespace's (user_namespaces(7), "uid_map").
+func IsMachinesRoot() bool {
+	text, err := os.ReadFile("/proc/self/uid_map")
+	return err == nil && os.Geteuid() == 0 && strings.Join(strings.Fields(string(text)), " ") == "0 0 4294967295"
+}
+
 // Tool needs a program in PATH.
 func Tool(t testing.TB, name, debianPackage string) string {
 	t.Helper()
@@ -35,6 +50,14 @@ func Tool(t testing.TB, name, debianPackage string) string {
 		missing(t, name+" is not installed: apt-get install "+debianPackage)
 	}
 	return path
+}
+
+// Module needs what has to be fetched by the Go module proxy; err is why that failed, nil where it did not.
+func Module(t testing.TB, name string, err error) {
+	t.Helper()
+	if err != nil {
+		missing(t, "cannot fetch "+name+": "+err.Error())
+	}
 }
 
 func missing(t testing.TB, reason string) {

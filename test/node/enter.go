@@ -18,6 +18,10 @@ const inside = "ENICHAIN_NODE_INSIDE"
 // ErrRefused says that this system gives the user no namespaces: nothing can be tried, and nothing was touched.
 var ErrRefused = errors.New("no namespaces for this user")
 
+// Inside says, before Enter, whether this is already the program that Enter has started: what needs the machine's own
+// network is done before, once.
+func Inside() bool { return os.Getenv(inside) != "" }
+
 // Enter goes on in mount, network and process namespaces of its own, where New may make a node: it runs this program
 // again there, with the same arguments, and exits as that does. Inside, it returns at once. An ordinary user gets a
 // user namespace around them. The kernel ends everything inside when this process dies, by whatever death.
@@ -84,4 +88,13 @@ func settle() error {
 		return fmt.Errorf("cannot mount /proc (a container that masks parts of it forbids that): %w: %w", ErrRefused, err)
 	}
 	return nil
+}
+
+// Main is a TestMain whose tests make nodes: it enters, and where that is refused the tests themselves say what they need.
+func Main(m interface{ Run() int }) {
+	if err := Enter(); err != nil && !errors.Is(err, ErrRefused) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
 }

@@ -21,7 +21,7 @@ import (
 // Options say what the node has. The zero value is two network interfaces with 40 IPv4 addresses for pods each.
 type Options struct {
 	ENIs      int  // network interfaces, at most 8; 0 means 2
-	Addresses int  // for pods on each network interface and family, at most 200; 0 means 40
+	Addresses int  // for pods on each network interface and family, at most 240, beside Prefix 200; 0 means 40
 	IPv6      bool // IPv6 beside IPv4: on the node, in the VPC and in the pool
 	Bare      bool // a node that has never seen enichain: links alone, no pool file
 	NoDAD     bool // IPv6 addresses are usable at once, in pods too, where plugins would wait for a second or two
@@ -80,9 +80,13 @@ func Beside(ctx context.Context, o Options, f Further) (*Node, error) {
 	if o.Addresses == 0 {
 		o.Addresses = 40
 	}
-	if o.ENIs < 1 || o.ENIs > 8 || o.Addresses < 1 || o.Addresses > 200 {
-		return nil, fmt.Errorf("cannot make a node with %d network interfaces of %d addresses: want 1 to 8, of 1 to 200",
-			o.ENIs, o.Addresses)
+	most := 240
+	if o.Prefix {
+		most = 200
+	}
+	if o.ENIs < 1 || o.ENIs > 8 || o.Addresses < 1 || o.Addresses > most {
+		return nil, fmt.Errorf("cannot make a node with %d network interfaces of %d addresses: want 1 to 8, of 1 to %d",
+			o.ENIs, o.Addresses, most)
 	}
 	vpc := "/run/netns/vpc"
 	if f.Name != "" {

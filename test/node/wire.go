@@ -166,7 +166,8 @@ func (n *Node) supply(ctx context.Context) error {
 	}
 	return pool.Update(ctx, func(t *store.Tx) error {
 		s := ipam.Supply{Instance: id.Instance, Epoch: 1, Rev: 1, Basis: ipam.Basis{Inc: id.Inc, Seq: t.Meta().Seq}, First: true,
-			VPC: vpc, Policy: ipam.NodePolicy{Rev: 1, Cooldown: time.Millisecond}, ENIs: enis}
+			VPC: vpc, ENIs: enis,
+			Pools: []ipam.SuppliedPool{{Name: "default", Families: []ipam.Family{ipam.IPv4, ipam.IPv6}, Cooldown: time.Millisecond}}}
 		refused, _, err := t.Accept(now, s)
 		if err == nil && len(refused) > 0 {
 			err = fmt.Errorf("the pool file refused the supply: %v", refused)

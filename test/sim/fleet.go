@@ -1,383 +1,191 @@
 package sim
 
 import (
-	"container/heap"
-	"encoding/json"
 	"fmt"
+	"hash"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/enichain/enichain/ipam"
-	"github.com/enichain/enichain/ipam/agent"
 	"github.com/enichain/enichain/ipam/reconcile"
 	"github.com/enichain/enichain/test/lab/vpc"
 )
 
 // fleet is nodes, reconcilers, a bus and a VPC in one thread.
 type fleet struct {
-	r       *rand.Rand
-	world   *vpc.World
-	subnet  vpc.Subnet
-	cfg     reconcile.Config
-	now     time.Duration
-	queue   events
-	seq     int
-	nodes   map[ipam.InstanceID]*node
-	leaders []*leader
-	stream  map[ipam.InstanceID]ipam.Snapshot
-	tail    []string
-	faults  []string // broken invariants
-	human   map[ipam.ENIID]bool
-	pods    map[ipam.InstanceID][]string // that walk has started
-	names   int
-	owners  map[netip.Addr]string
+	clock
+	seed      uint64
+	dir       string // for the nodes' files
+	world     *vpc.World
+	vpc       string
+	subnet    vpc.Subnet   // of nodes that name none
+	subnets   []vpc.Subnet // that one first
+	cfg       reconcile.Config
+	nodes     []*node // in the order in which they were made
+	byID      map[ipam.InstanceID]*node
+	leaders   []*leader
+	term      uint64
+	bus       bus
+	random    *rand.Rand // of tests that draw as they go
+	bugs      bugs
+	policed   time.Duration // since the policy is as it is
+	recording *recording
 
-	loss    float64       // of supplies and of snapshots on their way to the stream
-	lost    float64       // of answers; the call may be carried out up to D later
-	lateBus time.Duration // most a message is late
+	lost     float64       // part of EC2's answers that are lost; the call may be carried out up to D later
+	pacing   bool          // reconcilers keep to EC2's published rates
+	unpaced  bool          // a planted bug: they are told to and do not
+	advance  time.Duration // when the world's next change is looked for; 0 = nothing is
+	keep     bool          // pool files stay open between transactions: quick, and one file descriptor each
+	checking bool          // pool files are compared with what they said before, after every transaction
+
+	again int // of a planted bug
+
+	human    human
+	releases int // calls that gave back, for what must not have happened
+	trace    hash.Hash64
+	lines    int
+	tail     []string
+	quiet    bool // nothing is told: big fleets
+	faults   []Violation
 }
 
-var start = time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
-
-type event struct {
-	at  time.Duration
-	seq int
-	do  func()
+// Violation is a broken invariant.
+type Violation struct {
+	Invariant string        `json:"invariant"` // S1…, B1…, L1… of docs/protocol.md, A8, or the rule that was broken
+	At        time.Duration `json:"at"`
+	Text      string        `json:"text"`
 }
 
-type events []event
-
-func (e events) Len() int { return len(e) }
-func (e events) Less(i, j int) bool {
-	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
-}
-func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
-func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
-func (e *events) Pop() any {
-	x := (*e)[len(*e)-1]
-	*e = (*e)[:len(*e)-1]
-	return x
+func (v Violation) String() string {
+	return fmt.Sprintf("%s at %s: %s", v.Invariant, v.At.Round(time.Millisecond), v.Text)
 }
 
-// leader is one reconciler: it may believe that it leads.
-type leader struct {
-	f        *fleet
-	name     string
-	core     *reconcile.Core
-	cloud    cloud
-	until    time.Duration // of its lease
-	dead     bool
-	inflight map[ipam.InstanceID]int
-	stalled  time.Duration // its subscription delivers nothing before
-	record   []string
-	effects  int
+// human is what people did in EC2, of which no invariant holds.
+type human struct {
+	enis      map[ipam.ENIID]bool
+	addresses map[netip.Addr]bool
+	foreign   map[string]bool // network interfaces of theirs
+	last      time.Duration
 }
 
-func newFleet(seed uint64, world vpc.Config, cfg reconcile.Config) *fleet {
+const forever = 1000 * time.Hour
+
+// newFleet makes a fleet in a VPC of its own; the nodes' files go below dir.
+func newFleet(seed uint64, dir string, world vpc.Config, cfg reconcile.Config) *fleet {
 	f := &fleet{
-		r: rand.New(rand.NewPCG(seed, 7)), cfg: cfg, nodes: map[ipam.InstanceID]*node{},
-		stream: map[ipam.InstanceID]ipam.Snapshot{}, human: map[ipam.ENIID]bool{}, pods: map[ipam.InstanceID][]string{},
-		owners: map[netip.Addr]string{},
+		seed: seed, dir: dir, cfg: cfg, byID: map[ipam.InstanceID]*node{}, random: source(seed, "test"),
+		human: human{enis: map[ipam.ENIID]bool{}, addresses: map[netip.Addr]bool{}, foreign: map[string]bool{}}, trace: fnv.New64a(), checking: true, keep: true,
 	}
-	f.world = vpc.New(world, rand.New(rand.NewPCG(seed, 8)))
-	v, err := f.world.AddVPC(vpc.VPC{CIDRs: []netip.Prefix{netip.MustParsePrefix("10.110.0.0/16")}})
-	if err != nil {
-		panic(err)
-	}
-	f.subnet, err = f.world.AddSubnet(vpc.Subnet{VPC: v.ID, Zone: "lab-1a", CIDR: netip.MustParsePrefix("10.110.0.0/18")})
-	if err != nil {
-		panic(err)
-	}
+	f.bus = bus{f: f, random: source(seed, "bus"), late: 100 * time.Millisecond, stream: map[ipam.InstanceID]ipam.Snapshot{},
+		said: map[said]time.Duration{}}
+	f.world = vpc.New(world, source(seed, "vpc"))
+	v, err := f.world.AddVPC(vpc.VPC{CIDRs: []netip.Prefix{mustPrefix("10.110.0.0/16")}, IPv6: mustPrefix("2001:db8:110::/56")})
+	must(err)
+	f.vpc = v.ID
+	f.subnet, err = f.world.AddSubnet(vpc.Subnet{VPC: v.ID, Zone: "lab-1a", CIDR: mustPrefix("10.110.0.0/18"),
+		IPv6: mustPrefix("2001:db8:110:1::/64")})
+	must(err)
 	return f
 }
 
-func (f *fleet) wall() time.Time { return start.Add(f.now) }
-
-func (f *fleet) after(d time.Duration, do func()) {
-	f.seq++
-	heap.Push(&f.queue, event{f.now + d, f.seq, do})
-}
-
-// between is a random time.
-func (f *fleet) between(least, most time.Duration) time.Duration {
-	return least + time.Duration(f.r.Int64N(int64(most-least)+1))
-}
-
-func (f *fleet) say(format string, args ...any) {
-	f.tail = append(f.tail, fmt.Sprintf("%10.3f ", f.now.Seconds())+fmt.Sprintf(format, args...))
-	if len(f.tail) > 400 {
-		f.tail = f.tail[len(f.tail)-200:]
+// must is for what cannot fail in a world of our own making.
+func must(err error) {
+	if err != nil {
+		panic(err)
 	}
 }
 
-func (f *fleet) broken(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	f.say("BROKEN %s", text)
-	f.faults = append(f.faults, text)
+func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
+
+// say adds a line to the story of the run.
+func (f *fleet) say(format string, args ...any) {
+	if f.quiet {
+		return
+	}
+	line := fmt.Sprintf("%10.3f ", f.now.Seconds()) + fmt.Sprintf(format, args...)
+	_, _ = f.trace.Write([]byte(line))
+	f.lines++
+	f.tail = append(f.tail, line)
+	if len(f.tail) > 800 {
+		f.tail = append([]string(nil), f.tail[400:]...)
+	}
 }
 
-// run lets time pass.
+// broken notes a broken invariant, once.
+func (f *fleet) broken(invariant, format string, args ...any) {
+	v := Violation{Invariant: invariant, At: f.now, Text: fmt.Sprintf(format, args...)}
+	f.say("BROKEN %s", v)
+	f.faults = append(f.faults, v)
+}
+
+// run lets time pass, until something is broken.
 func (f *fleet) run(d time.Duration) {
 	end := f.now + d
-	for len(f.queue) > 0 && f.queue[0].at <= end && len(f.faults) == 0 {
-		e := heap.Pop(&f.queue).(event)
-		f.now = max(f.now, e.at)
-		e.do()
+	for len(f.faults) == 0 && f.next(end) {
+		f.watchWorld()
 	}
 	f.now = max(f.now, end)
 }
 
-// addNode starts an instance with its agent.
-func (f *fleet) addNode(kind string, maxPods int) *node {
-	id := fmt.Sprintf("i-%017x", len(f.nodes)+1)
-	_, primary, err := f.world.AddInstance(f.wall(), vpc.Launch{ID: id, Type: kind, Subnet: f.subnet.ID})
-	if err != nil {
-		panic(err)
-	}
-	_ = primary
-	n := newNode(ipam.InstanceID(id), fmt.Sprintf("inc-%d-1", len(f.nodes)+1), f.now)
-	n.maxPods = maxPods
-	f.nodes[n.id] = n
-	f.after(f.between(0, time.Second), func() { f.beat(n) })
-	return n
-}
-
-// beat is a node's clock: the kernel's links, timers and snapshots.
-func (f *fleet) beat(n *node) {
-	if n.off {
+// watchWorld lets the nodes' kernels see what takes effect in the VPC, when it does.
+func (f *fleet) watchWorld() {
+	at, some := f.world.Next()
+	if !some {
 		return
 	}
-	if n.real != nil {
-		n.real.beat()
-		f.after(250*time.Millisecond, func() { f.beat(n) })
+	due := max(at.Sub(start), f.now)
+	if f.advance != 0 && f.advance <= due && f.advance >= f.now {
 		return
 	}
-	for _, l := range n.links() {
-		n.linkIs(f.now, l.eni, f.up(n.id, l.eni))
-	}
-	if n.tick(f.now) {
-		n.dirty = true
-		if f.r.Float64() >= f.loss {
-			f.publish(n.snapshot(f.now))
+	f.advance = due
+	f.after(due-f.now, func() {
+		if f.advance <= f.now {
+			f.advance = 0
 		}
-	}
-	f.after(250*time.Millisecond, func() { f.beat(n) })
+		for _, c := range f.world.Advance(f.wall()) {
+			if n := f.byID[ipam.InstanceID(c.Instance)]; n != nil {
+				n.linkChanged(c)
+			}
+		}
+	})
 }
 
-// publish puts a snapshot into the stream, from where it reaches the reconciler sooner or later.
-func (f *fleet) publish(s ipam.Snapshot) {
-	f.stream[s.Instance] = s
+// folder is where the files of a node are.
+func (f *fleet) folder(n *node) string { return filepath.Join(f.dir, string(n.id)) }
+
+// end closes what is open.
+func (f *fleet) end() {
+	f.close()
+	for _, n := range f.nodes {
+		n.letGo()
+	}
+}
+
+// leading counts the reconcilers that believe that they lead.
+func (f *fleet) leading() int {
+	count := 0
 	for _, l := range f.leaders {
-		late := max(f.between(0, f.lateBus), l.stalled-f.now)
-		f.after(late, func() { l.step(reconcile.Input{Snapshots: []ipam.Snapshot{s}}) })
-	}
-}
-
-// up says whether the kernel of an instance shows an interface.
-func (f *fleet) up(id ipam.InstanceID, eni ipam.ENIID) bool {
-	n, ok := f.world.NetworkInterface(f.wall(), string(eni))
-	return ok && n.Instance() == string(id) && n.Attachment.Status() != vpc.Attaching
-}
-
-// pod starts a pod, waiting as eni-ipam does: another try each second.
-func (f *fleet) pod(n *node, name string) {
-	if eni, ip, ok := n.add(f.now, name); ok {
-		if i := slices.Index(n.waiting, name); i >= 0 {
-			n.waiting = slices.Delete(n.waiting, i, i+1)
-			n.changed()
-		}
-		f.leased(n, name, eni, ip)
-		return
-	}
-	f.after(time.Second, func() {
-		if slices.Contains(n.waiting, name) {
-			f.pod(n, name)
-		}
-	})
-}
-
-// end is a pod's DEL.
-func (f *fleet) end(n *node, name string) {
-	n.del(f.now, name)
-	for ip, owner := range f.owners {
-		if owner == string(n.id)+"/"+name {
-			delete(f.owners, ip)
+		if !l.dead && l.core != nil {
+			count++
 		}
 	}
+	return count
 }
 
-func (f *fleet) addLeader(name string) *leader {
-	l := &leader{f: f, name: name, core: reconcile.New(f.cfg), cloud: cloud{f.world, name}, inflight: map[ipam.InstanceID]int{}}
-	f.leaders = append(f.leaders, l)
-	var first reconcile.Input
-	for _, s := range f.stream {
-		first.Snapshots = append(first.Snapshots, s)
-	}
-	slices.SortFunc(first.Snapshots, func(a, b ipam.Snapshot) int { return strings.Compare(string(a.Instance), string(b.Instance)) })
-	l.step(first)
-	l.tick()
-	return l
-}
-
-func (l *leader) tick() {
-	if l.dead {
-		return
-	}
-	l.step(reconcile.Input{})
-	l.f.after(time.Second, l.tick)
-}
-
-// lead gives a reconciler a term: it believes in it until it is told otherwise, and calls until the lease ends.
-func (l *leader) lead(revision uint64, until time.Duration) {
-	l.until = until
-	l.step(reconcile.Input{Lead: &reconcile.Lead{Revision: revision}})
-}
-
-func (l *leader) step(in reconcile.Input) {
-	if l.dead || len(l.f.faults) > 0 {
-		return
-	}
-	now := reconcile.Now{At: l.f.now, Wall: l.f.wall()}
-	effects := l.core.Step(now, in)
-	l.effects += len(effects)
-	if l.record != nil {
-		line, err := json.Marshal(struct {
-			Now reconcile.Now
-			In  reconcile.Input
-			Out []reconcile.Effect
-		}{now, in, effects})
-		if err != nil {
-			panic(err)
+// calls counts an action's calls by outcome.
+func (f *fleet) calls(action string) (accepted, refused int) {
+	for _, c := range f.world.Counts() {
+		if c.Action == action && !strings.HasPrefix(c.Caller, "human") {
+			accepted += c.Accepted
+			refused += c.Refused + c.Throttled
 		}
-		l.record = append(l.record, string(line))
 	}
-	for _, e := range effects {
-		l.do(e)
-	}
+	return accepted, refused
 }
-
-func (l *leader) do(e reconcile.Effect) {
-	f := l.f
-	switch {
-	case e.List != nil:
-		ask := *e.List
-		readBegun := f.now
-		snaps := map[ipam.InstanceID]ipam.Snapshot{}
-		for id, s := range f.stream {
-			snaps[id] = s
-		}
-		f.after(f.between(0, 50*time.Millisecond), func() {
-			begun := f.now
-			a := l.cloud.list(f.wall(), ask)
-			a.ReadBegun, a.Begun = readBegun, begun
-			for id, s := range snaps {
-				if ask.Full || slices.Contains(ask.Instances, id) {
-					a.Snapshots = append(a.Snapshots, s)
-				}
-			}
-			slices.SortFunc(a.Snapshots, func(x, y ipam.Snapshot) int { return strings.Compare(string(x.Instance), string(y.Instance)) })
-			f.after(f.between(50*time.Millisecond, time.Second), func() { l.step(reconcile.Input{Listed: &a}) })
-		})
-	case e.Call != nil:
-		l.call(*e.Call)
-	case e.Supply != nil:
-		s := *e.Supply
-		n := f.nodes[s.Instance]
-		f.say("%s supply %s %d/%d basis %d: %d interfaces, release %v, why %v", l.name, n.id, s.Epoch, s.Rev, s.Basis.Seq, len(s.ENIs), s.Release, s.Why)
-		for range 1 + f.r.IntN(2) { // repeated, at times
-			if f.r.Float64() >= f.loss {
-				f.after(f.between(0, f.lateBus), func() {
-					if n.real != nil {
-						n.real.step(agent.Input{Supply: &s})
-						return
-					}
-					n.accept(f.now, s, func(id ipam.ENIID) bool { return f.up(n.id, id) })
-					f.slow(n)
-				})
-			}
-		}
-	case e.Purge != "":
-		delete(f.stream, e.Purge)
-	}
-}
-
-func (l *leader) call(c reconcile.Call) {
-	f := l.f
-	if l.inflight[c.Instance]++; l.inflight[c.Instance] > 1 {
-		f.broken("r1: %s has two calls in flight for %s", l.name, c.Instance)
-	}
-	answer := func(a reconcile.Answer) {
-		l.inflight[c.Instance]--
-		l.step(reconcile.Input{Answers: []reconcile.Answer{a}})
-	}
-	f.after(f.between(0, 200*time.Millisecond), func() {
-		if f.now > c.NotAfter || f.now >= l.until {
-			f.after(0, func() { answer(reconcile.Answer{ID: c.ID, Class: reconcile.NotSent}) })
-			return
-		}
-		if f.r.Float64() < f.lost {
-			f.after(reconcile.Deadline, func() { answer(reconcile.Answer{ID: c.ID, Class: reconcile.Unknown, Code: "NoAnswer"}) })
-			if f.r.IntN(2) == 0 {
-				f.after(f.between(0, reconcile.Deadline), func() { l.made(c) })
-			}
-			return
-		}
-		a, answered := l.made(c)
-		f.after(answered.Sub(f.wall()), func() { answer(a) })
-	})
-}
-
-// made lets a call reach EC2, and checks what it must never do.
-func (l *leader) made(c reconcile.Call) (reconcile.Answer, time.Time) {
-	f := l.f
-	n := f.nodes[c.Instance]
-	var before vpc.NetworkInterface
-	if c.ENI != "" {
-		before, _ = f.world.NetworkInterface(f.wall(), string(c.ENI))
-	}
-	a, answered := l.cloud.do(f.wall(), c)
-	id := c.ENI
-	if a.ENI != nil {
-		id = a.ENI.ID
-	}
-	f.say("%s %s %s %s #%d +%d -%v → %s %s", l.name, c.Action, c.Instance, id, c.Device, c.Count, c.Addresses, a.Class, a.Code)
-	if a.Class != reconcile.Done {
-		return a, answered
-	}
-	switch c.Action {
-	case reconcile.Unassign, reconcile.Detach:
-		for ip, x := range n.on(c.ENI) {
-			hit := c.Action == reconcile.Detach && before.Attachment != nil || slices.Contains(c.Addresses, ip)
-			if hit && (x.state == ipam.Leased || x.state == ipam.Cooling || x.state == ipam.Free) {
-				f.broken("S3: %s of %s takes %s away, which is %s in %s", c.Action, c.ENI, ip, x.state, c.Instance)
-			}
-		}
-	case reconcile.Delete:
-		for ip, x := range n.on(c.ENI) {
-			if x.state == ipam.Leased {
-				f.broken("S3: deleted %s with a lease of %s in %s", c.ENI, ip, c.Instance)
-			}
-		}
-	case reconcile.Create:
-		f.bound(n)
-	}
-	return a, answered
-}
-
-func (n *node) on(eni ipam.ENIID) map[netip.Addr]*address {
-	if n.real != nil {
-		return n.real.on(eni)
-	}
-	if l := n.enis[eni]; l != nil {
-		return l.addrs
-	}
-	return nil
-}
-
-func mustPrefix(text string) netip.Prefix { return netip.MustParsePrefix(text) }
 
 // mutations counts the calls that EC2 has taken and that change something.
 func (f *fleet) mutations() int {
@@ -390,14 +198,15 @@ func (f *fleet) mutations() int {
 	return count
 }
 
+// story is the end of the run in words, and how everything stands.
 func (f *fleet) story() string {
-	s := strings.Join(f.tail[max(len(f.tail)-60, 0):], "\n")
+	s := strings.Join(f.tail[max(len(f.tail)-80, 0):], "\n")
 	for _, n := range f.nodes {
 		s += "\n" + n.String()
 	}
 	s += "\n" + f.world.Dump(f.wall())
 	for _, l := range f.leaders {
-		if l.dead {
+		if l.dead || l.core == nil {
 			continue
 		}
 		for _, n := range l.core.Picture(reconcile.Now{At: f.now}).Nodes {

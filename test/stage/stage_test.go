@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/enichain/enichain/test/manual"
 	"github.com/enichain/enichain/test/need"
 )
 
@@ -25,16 +26,9 @@ const most = 60
 // blocks are the page's code blocks of a kind.
 func blocks(t *testing.T, kind string) []string {
 	t.Helper()
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
 	var found []string
-	for _, m := range regexp.MustCompile("(?ms)^```"+kind+"\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		found = append(found, m[1])
-	}
-	if len(found) == 0 {
-		t.Fatalf("%s has no block of %s", page, kind)
+	for _, text := range manual.Examples(t, page, kind, 1) {
+		found = append(found, string(text))
 	}
 	return found
 }

@@ -26,11 +26,18 @@ func promises(ctx context.Context, list *libcni.NetworkConfigList, contracts cha
 	p := promise{facts: map[contract.Fact]bool{}, changes: map[contract.Aspect]bool{}, gc: true, hairpin: true,
 		needsNetns: map[string]bool{}}
 	for _, plugin := range list.Plugins {
-		of := contracts.Of(ctx, plugin.Network.Type, plugin.Bytes)
-		if of.Previous == contract.Discards {
-			clear(p.facts)
+		if inside := contracts.Of(ctx, plugin.Network.Type, plugin.Bytes).Stages; inside != nil {
+			for _, m := range chain.Members(plugin.Network.Type, plugin.Bytes) {
+				d := delegateOf(m.Config)
+				called, ok := inside[d]
+				if !ok && d != "" {
+					called = contracts.Of(ctx, d, m.Config).Contract
+				}
+				p.follow(inside[m.Type], called)
+			}
+			continue
 		}
-		all := []contract.Contract{of.Contract}
+		of := contracts.Of(ctx, plugin.Network.Type, plugin.Bytes)
 		p.needsNetns[plugin.Network.Type] = slices.Contains(of.DelFails, contract.Netns)
 		var config struct {
 			IPAM        json.RawMessage `json:"ipam"`
@@ -39,20 +46,43 @@ func promises(ctx context.Context, list *libcni.NetworkConfigList, contracts cha
 		readable := json.Unmarshal(plugin.Bytes, &config) == nil
 		// Where br_netfilter is loaded, as kube-proxy wants it, a bridge's port sends nothing back where it came from.
 		p.hairpin = p.hairpin && (plugin.Network.Type != "bridge" || config.HairpinMode)
-		if d := plugin.Network.IPAM.Type; d != "" && of.Delegates != contract.NoDelegate && readable {
-			all = append(all, contracts.Of(ctx, d, config.IPAM).Contract)
+		var called contract.Contract
+		if d := plugin.Network.IPAM.Type; d != "" && readable {
+			called = contracts.Of(ctx, d, config.IPAM).Contract
 		}
-		for _, c := range all {
-			for _, f := range c.Adds {
-				p.facts[f] = true
-			}
-			for _, a := range c.Changes {
-				p.changes[a] = true
-			}
-		}
+		p.follow(of.Contract, called)
 		p.gc = p.gc && !of.Foreign() && (of.Verbs == nil || slices.Contains(of.Verbs, "GC"))
 	}
 	return p
+}
+
+// follow goes one stage on; called is its delegate's contract.
+func (p promise) follow(of, called contract.Contract) {
+	if of.Previous == contract.Discards {
+		clear(p.facts)
+	}
+	all := []contract.Contract{of}
+	if of.Delegates != contract.NoDelegate {
+		all = append(all, called)
+	}
+	for _, c := range all {
+		for _, f := range c.Adds {
+			p.facts[f] = true
+		}
+		for _, a := range c.Changes {
+			p.changes[a] = true
+		}
+	}
+}
+
+func delegateOf(config []byte) string {
+	var c struct {
+		IPAM struct {
+			Type string `json:"type"`
+		} `json:"ipam"`
+	}
+	_ = json.Unmarshal(config, &c) // an "ipam" of another form names nobody
+	return c.IPAM.Type
 }
 
 // withFamilies tells eni-ipam and host-local, as a stage or as a delegate, which address families to give.
@@ -64,9 +94,16 @@ func withFamilies(config json.RawMessage, families []string) (json.RawMessage, e
 	if err := json.Unmarshal(config, &all); err != nil {
 		return nil, err
 	}
-	tell(all, families)
-	if ipam, ok := all["ipam"].(map[string]any); ok {
-		tell(ipam, families)
+	entries := []any{all}
+	if inside, ok := all[contract.FusedKey].([]any); ok && all["type"] == contract.Fused {
+		entries = inside
+	}
+	for _, e := range entries {
+		entry, _ := e.(map[string]any)
+		tell(entry, families)
+		if ipam, ok := entry["ipam"].(map[string]any); ok {
+			tell(ipam, families)
+		}
 	}
 	return json.Marshal(all)
 }

@@ -2,8 +2,6 @@ package try
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -18,11 +16,7 @@ func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) == liarName {
 		os.Exit(liar())
 	}
-	if err := node.Enter(); err != nil && !errors.Is(err, node.ErrRefused) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
+	node.Main(m)
 }
 
 var made *node.Node
@@ -53,7 +47,7 @@ func begin(t *testing.T) (n *node.Node, bin string) {
 // kills is at how many places each stage of a list is killed: none where others' stages are, which leave things behind.
 func kills(l *chain.List) int {
 	for _, s := range l.Stages {
-		if !slices.Contains([]string{"eni-ipam", "routed-veth", "snat", "portmap-compat"}, s.Type) {
+		if !slices.Contains([]string{"eni-ipam", "routed-veth", "snat", "portmap-compat", "enichain"}, s.Type) {
 			return 0
 		}
 	}

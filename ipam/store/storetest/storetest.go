@@ -45,7 +45,9 @@ func At(t testing.TB, path string, o store.Options, now store.Now, enis ...ipam.
 	p := &Pool{Store: s, T: t, Now: now}
 	p.Supply = ipam.Supply{Instance: Instance, Basis: ipam.Basis{Inc: Inc, Seq: 1}, Epoch: 1, First: true,
 		VPC:    []netip.Prefix{netip.MustParsePrefix("10.110.0.0/16")},
-		Policy: ipam.NodePolicy{Rev: 1, Cooldown: 30 * time.Second, Low: 2, High: 8, Window: 10 * time.Minute}}
+		Policy: ipam.NodePolicy{Rev: 1},
+		Pools: []ipam.SuppliedPool{{Name: "default", Families: []ipam.Family{ipam.IPv4, ipam.IPv6}, Cooldown: 30 * time.Second,
+			Low: 2, High: 8, Window: 10 * time.Minute}}}
 	if len(enis) > 0 {
 		p.Give(enis...)
 	}

@@ -12,50 +12,41 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long the kernel may take to answer, seconds: the routing lock is held for tens of milliseconds by
-// others' deletions, so this is far beyond what is normal and far below kubelet's two minutes.
-const patience = 10
-
 // receiveSize is enough for the largest part of a dump that the kernel sends in one piece (32 KiB,
 // netlink_dump in net/netlink/af_netlink.c).
 const receiveSize = 32 << 10
 
 // batchSize is how many messages go in one piece: their answers must fit the socket's receive buffer (208 KiB by
-// default; an answer takes about 1 KiB of it).
+// default; a refusal takes about 1 KiB of it, a link 4).
 const batchSize = 64
 
 // Conn is an rtnetlink socket in one network namespace. It is for one goroutine.
+//
+// It never waits for an answer: the kernel works in the sender's time, so that all that it says of a message, and the
+// first piece of a list, is there when the send returns; the next piece of a list is when one was taken.
 type Conn struct {
 	fd      int
 	seq     uint32
+	strict  bool // lists are filtered by the kernel
 	receive []byte
 }
 
+// socketType is that of every Conn's socket.
+const socketType = unix.SOCK_RAW | unix.SOCK_CLOEXEC | unix.SOCK_NONBLOCK
+
 // Open opens a socket in the calling thread's network namespace.
 func Open() (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
+	fd, err := unix.Socket(unix.AF_NETLINK, socketType, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open a netlink socket: %w", err)
 	}
-	if err := prepare(fd); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("cannot set up a netlink socket: %w", err)
-	}
-	return &Conn{fd: fd, receive: make([]byte, receiveSize)}, nil
+	return over(fd), nil
 }
 
-func prepare(fd int) error {
-	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	limit := unix.Timeval{Sec: patience}
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
-		return err
-	}
-	// Both are comforts that kernels before 4.12 and 4.20 lack: a reason in words, and dumps filtered by the kernel.
+func over(fd int) *Conn {
+	// A comfort that kernels before 4.12 lack: a reason in words.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
-	return nil
+	return &Conn{fd: fd}
 }
 
 // Close closes the socket.
@@ -93,22 +84,11 @@ func (c *Conn) Do(messages ...Message) error {
 	for len(messages) > 0 {
 		part := messages[:min(batchSize, len(messages))]
 		messages = messages[len(part):]
-		if err := c.exchange(part, nil); err != nil {
+		if err := c.exchange(part); err != nil {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// get asks for one object.
-func (c *Conn) get(m Message, take func(body []byte) error) error {
-	var taken error
-	err := c.exchange([]Message{m}, func(body []byte) {
-		if taken == nil {
-			taken = take(body)
-		}
-	})
-	return errors.Join(err, taken)
 }
 
 // dumpTries bounds the repeats of a dump that a change interrupted.
@@ -119,41 +99,40 @@ var errInterrupted = errors.New("the kernel's list changed while it was read")
 
 // dump asks for a list, from the start whenever a change came between its parts; restart empties what was taken.
 func (c *Conn) dump(m Message, restart func(), take func(body []byte) error) error {
+	if !c.strict { // kernels before 4.20 do not filter
+		_ = unix.SetsockoptInt(c.fd, unix.SOL_NETLINK, unix.NETLINK_GET_STRICT_CHK, 1)
+		c.strict = true
+	}
 	m.flags |= unix.NLM_F_DUMP
+	m.take = take
 	var err error
 	for range dumpTries {
 		restart()
-		var taken error
-		err = c.exchange([]Message{m}, func(body []byte) {
-			if taken == nil {
-				taken = take(body)
-			}
-		})
-		if err == nil {
-			err = taken
-		}
-		if !errors.Is(err, errInterrupted) {
+		if err = c.exchange([]Message{m}); !errors.Is(err, errInterrupted) {
 			return err
 		}
 	}
 	return err
 }
 
-// exchange sends messages in one piece and reads until each is answered. take gets the bodies of objects.
-func (c *Conn) exchange(messages []Message, take func([]byte)) error {
+// exchange sends messages in one piece and reads until the last is answered: the kernel answers in order.
+func (c *Conn) exchange(messages []Message) error {
 	first := c.seq + 1
-	out := make([]byte, 0, 256*len(messages))
+	out := make([]byte, 0, 128*len(messages))
 	for i := range messages {
 		c.seq++
-		out = messages[i].encode(out, c.seq)
+		out = messages[i].encode(out, c.seq, i == len(messages)-1)
 	}
-	if err := unix.Sendto(c.fd, out, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
+	if _, err := unix.Write(c.fd, out); err != nil {
 		return fmt.Errorf("cannot %s: send: %w", messages[0].what(), err)
+	}
+	if c.receive == nil {
+		c.receive = make([]byte, receiveSize)
 	}
 	var errs []error
 	interrupted := false
-	for open := len(messages); open > 0; {
-		n, _, err := unix.Recvfrom(c.fd, c.receive, 0)
+	for done := false; !done; {
+		n, err := unix.Read(c.fd, c.receive)
 		if err == unix.EINTR {
 			continue
 		}
@@ -171,16 +150,10 @@ func (c *Conn) exchange(messages []Message, take func([]byte)) error {
 				continue // an answer to something given up on
 			}
 			interrupted = interrupted || a.flags&unix.NLM_F_DUMP_INTR != 0
-			switch a.typ {
-			case unix.NLMSG_ERROR, unix.NLMSG_DONE:
-				open--
-				if err := messages[at].refusal(a); err != nil {
-					errs = append(errs, err)
-				}
-			default:
-				if take != nil {
-					take(a.body)
-				}
+			end, err := messages[at].answered(a)
+			done = done || end && at == len(messages)-1
+			if err != nil {
+				errs = append(errs, err)
 			}
 		}
 	}

@@ -65,6 +65,38 @@ func TestAPairStandsInOneRequest(t *testing.T) {
 	})
 }
 
+// TestQuestionsAndChangesInOneSend has questions see what the changes before them did, and a refusal be told wherever it
+// stands, though only the last message is acknowledged.
+func TestQuestionsAndChangesInOneSend(t *testing.T) {
+	node(t).Do(func(c *link.Conn) {
+		eth0, err := c.LinkByName("eth0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		alias, gone := "eni-0", "eni-1"
+		var renamed, absent link.Link
+		var out, nowhere link.Way
+		err = c.Do(
+			link.SetLink(eth0.Index+1000, link.Change{Alias: &gone}),
+			link.SetLink(eth0.Index, link.Change{Alias: &alias}),
+			link.AskLinkByIndex(eth0.Index, &renamed),
+			link.AskLinkByName("eth7", &absent),
+			link.AskUplink(false, &out),
+			link.AskUplink(true, &nowhere),
+		)
+		var refused *link.Error
+		if !errors.As(err, &refused) || refused.Errno != unix.ENODEV || strings.Contains(err.Error(), "\n") {
+			t.Errorf("Do = %v, want ENODEV of the first message alone", err)
+		}
+		if renamed.Alias != alias || absent.Index != 0 || out.Link != eth0.Index || nowhere.Link != 0 {
+			t.Errorf("answers: %+v, %+v, %+v, %+v", renamed, absent, out, nowhere)
+		}
+		if err := c.Do(link.SetLink(eth0.Index, link.Change{Alias: &gone}), link.SetLink(eth0.Index+1000, link.Change{})); !errors.Is(err, unix.ENODEV) {
+			t.Errorf("Do = %v, want the last message's ENODEV", err)
+		}
+	})
+}
+
 // node has a link eth0 with a far end, both up: somewhere for addresses and routes to be.
 func node(t *testing.T) *linktest.NS {
 	n := linktest.New(t)

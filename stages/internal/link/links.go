@@ -2,7 +2,6 @@ package link
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"strconv"
 
@@ -36,26 +35,41 @@ func (c *Conn) LinkByIndex(index int) (Link, error) {
 }
 
 func (c *Conn) oneLink(index int, name string) (Link, error) {
-	what := func() string {
-		if name == "" {
-			return "find link " + strconv.Itoa(index)
-		}
-		return "find link " + name
+	var found Link
+	ask := askLink(index, name, &found)
+	if err := c.Do(ask); err != nil {
+		return Link{}, err
 	}
+	if found.Index == 0 {
+		return Link{}, fmt.Errorf("cannot %s: %w", ask, ErrAbsent)
+	}
+	return found, nil
+}
+
+// AskLinkByName finds the link of that name, together with other messages; where there is none, its index stays 0.
+func AskLinkByName(name string, found *Link) Message { return askLink(0, name, found) }
+
+// AskLinkByIndex is AskLinkByName for an index.
+func AskLinkByIndex(index int, found *Link) Message { return askLink(index, "", found) }
+
+func askLink(index int, name string, found *Link) Message {
 	body := linkHeader(index, 0, 0)
 	if name != "" {
 		body = putText(body, unix.IFLA_IFNAME, name)
 	}
-	body = put32(body, unix.IFLA_EXT_MASK, skipStatistics)
-	var found Link
-	err := c.get(Message{typ: unix.RTM_GETLINK, body: body, what: what}, func(b []byte) (err error) {
-		found, err = parseLink(b)
-		return err
-	})
-	if errors.Is(err, unix.ENODEV) {
-		return Link{}, fmt.Errorf("cannot %s: %w", what(), ErrAbsent)
+	return Message{
+		typ: unix.RTM_GETLINK, body: put32(body, unix.IFLA_EXT_MASK, skipStatistics), fine: []unix.Errno{unix.ENODEV},
+		what: func() string {
+			if name == "" {
+				return "find link " + strconv.Itoa(index)
+			}
+			return "find link " + name
+		},
+		take: func(b []byte) (err error) {
+			*found, err = parseLink(b)
+			return err
+		},
 	}
-	return found, err
 }
 
 // skipStatistics is RTEXT_FILTER_SKIP_STATS (linux/rtnetlink.h): half of the answer that nobody here reads.
@@ -220,5 +234,8 @@ func parseLink(b []byte) (Link, error) {
 			})
 		}
 	})
+	if l.Elsewhere && l.Peer == 0 { // kernels before 5.5 do not tell an index that is the link's own, too
+		l.Peer = l.Index
+	}
 	return l, err
 }

@@ -13,8 +13,9 @@ import (
 type Message struct {
 	typ, flags uint16
 	body       []byte
-	what       func() string // completes "cannot …"
-	fine       []unix.Errno  // refusals that mean it is so already
+	what       func() string           // completes "cannot …"
+	fine       []unix.Errno            // refusals that mean it is so already
+	take       func(body []byte) error // of a question: gets the object, or each of a list
 }
 
 // String completes "cannot …" and reads like ip's own words.
@@ -26,9 +27,13 @@ func (m Message) Tolerating(fine ...unix.Errno) Message {
 	return m
 }
 
-func (m Message) encode(out []byte, seq uint32) []byte {
+func (m Message) dumps() bool { return m.take != nil && m.flags&unix.NLM_F_DUMP == unix.NLM_F_DUMP }
+
+// encode appends the message. The kernel tells a refusal unasked, and answers a question with its object: so only a
+// change that is the last of a piece has to be acknowledged.
+func (m Message) encode(out []byte, seq uint32, last bool) []byte {
 	flags := m.flags | unix.NLM_F_REQUEST
-	if flags&unix.NLM_F_DUMP != unix.NLM_F_DUMP {
+	if last && m.take == nil {
 		flags |= unix.NLM_F_ACK
 	}
 	out = binary.NativeEndian.AppendUint32(out, uint32(unix.SizeofNlMsghdr+len(m.body)))
@@ -38,6 +43,17 @@ func (m Message) encode(out []byte, seq uint32) []byte {
 	out = binary.NativeEndian.AppendUint32(out, 0) // the kernel knows our port
 	out = append(out, m.body...)
 	return pad(out)
+}
+
+// answered takes an answer in; end says that no other follows.
+func (m Message) answered(a answer) (end bool, err error) {
+	if a.typ == unix.NLMSG_ERROR || a.typ == unix.NLMSG_DONE {
+		return true, m.refusal(a)
+	}
+	if m.take != nil {
+		err = m.take(a.body)
+	}
+	return !m.dumps(), err
 }
 
 // refusal is nil where the answer says yes or what counts as yes.
@@ -83,6 +99,9 @@ func pad(b []byte) []byte {
 	return b
 }
 
+// put appends an attribute. It is called many times once each: a copy in every place would cost more than the calls.
+//
+//go:noinline
 func put(b []byte, typ uint16, value []byte) []byte {
 	b = binary.NativeEndian.AppendUint16(b, uint16(4+len(value)))
 	b = binary.NativeEndian.AppendUint16(b, typ)
@@ -106,6 +125,8 @@ func putAddress(b []byte, typ uint16, a netip.Addr) []byte {
 }
 
 // nest puts what fill appends into one attribute.
+//
+//go:noinline
 func nest(b []byte, typ uint16, fill func([]byte) []byte) []byte {
 	at := len(b)
 	b = fill(append(b, 0, 0, 0, 0))

@@ -1,11 +1,12 @@
 package link
 
 import (
-	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/enichain/enichain/stages/internal/sha"
 )
 
 // MAC is an Ethernet address.
@@ -44,7 +45,7 @@ func ParseMAC(s string) (MAC, error) {
 // pod with a new sandbox under the same pod name). 02 and 40 bits of the SHA-1 of the key; the pod's end has the next
 // 40. Two of 1,000 attachments on a node agree with a chance of 5·10⁻⁷.
 func OwnerMACs(attachment string) (host, pod MAC) {
-	sum := sha1.Sum([]byte(attachment))
+	sum := sha.Sum1([]byte(attachment))
 	host[0], pod[0] = 2, 2
 	copy(host[1:], sum[:5])
 	copy(pod[1:], sum[5:10])
@@ -61,7 +62,7 @@ const MaxPrefix = 4
 // HostName is the name of a host end made from a key: "namespace.pod" for a pod's eth0, as Calico and aws-cni have it;
 // "namespace.pod.ifname" for further interfaces; network/container/ifname where no pod is named.
 func HostName(prefix, key string) string {
-	sum := sha1.Sum([]byte(key))
+	sum := sha.Sum1([]byte(key))
 	return prefix + hex.EncodeToString(sum[:])[:hashLength]
 }
 

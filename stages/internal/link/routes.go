@@ -178,6 +178,21 @@ type Way struct {
 
 // Lookup asks the kernel for a packet's way; ErrAbsent where there is none.
 func (c *Conn) Lookup(q Query) (Way, error) {
+	var way Way
+	ask := AskWay(q, &way)
+	nowhere := ask.fine
+	ask.fine = nil
+	err := c.Do(ask)
+	for _, none := range nowhere {
+		if errors.Is(err, none) {
+			return Way{}, fmt.Errorf("cannot %s: %w (%w)", ask, ErrAbsent, none)
+		}
+	}
+	return way, err
+}
+
+// AskWay is Lookup together with other messages; where there is no way, its link stays 0.
+func AskWay(q Query, way *Way) Message {
 	b := make([]byte, unix.SizeofRtMsg, 96)
 	bits := uint8(q.Dst.BitLen())
 	b[0], b[1] = family(q.Dst), bits
@@ -195,19 +210,15 @@ func (c *Conn) Lookup(q Query) (Way, error) {
 	if q.In != 0 {
 		b = put32(b, unix.RTA_IIF, uint32(q.In))
 	}
-	what := func() string { return "look up the way to " + q.Dst.String() }
-	var way Way
-	err := c.get(Message{typ: unix.RTM_GETROUTE, body: b, what: what}, func(b []byte) error {
-		r, _, err := parseRoute(b)
-		way = Way{Link: r.Link, Table: r.Table, Source: r.Source, Via: r.Gateway}
-		return err
-	})
-	for _, none := range []unix.Errno{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.ESRCH, unix.EACCES} {
-		if errors.Is(err, none) {
-			return Way{}, fmt.Errorf("cannot %s: %w (%w)", what(), ErrAbsent, none)
-		}
+	return Message{
+		typ: unix.RTM_GETROUTE, body: b, fine: []unix.Errno{unix.ENETUNREACH, unix.EHOSTUNREACH, unix.ESRCH, unix.EACCES},
+		what: func() string { return "look up the way to " + q.Dst.String() },
+		take: func(b []byte) error {
+			r, _, err := parseRoute(b)
+			*way = Way{Link: r.Link, Table: r.Table, Source: r.Source, Via: r.Gateway}
+			return err
+		},
 	}
-	return way, err
 }
 
 // lookupTable is RTM_F_LOOKUP_TABLE (linux/rtnetlink.h): name the table that decided.

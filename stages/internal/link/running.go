@@ -11,28 +11,32 @@ import (
 // end drops what it is given until the kernel's link watcher has seen the carrier: usually some microseconds, but tens
 // of milliseconds where others hold the routing lock, and the first packet lost costs a connection a whole second.
 func (c *Conn) AwaitRunning(index int, patience time.Duration) error {
-	if l, err := c.LinkByIndex(index); err != nil || l.Running {
-		return err
+	_, err := c.AwaitLink(index, patience, func(l Link) bool { return l.Running })
+	return err
+}
+
+// AwaitLink returns the link as soon as it is right, or as it is after patience.
+func (c *Conn) AwaitLink(index int, patience time.Duration, right func(Link) bool) (Link, error) {
+	if l, err := c.LinkByIndex(index); err != nil || right(l) {
+		return l, err
 	}
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
-		return err
+		return Link{}, err
 	}
 	defer unix.Close(fd)
 	if err := unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK, Groups: unix.RTMGRP_LINK}); err != nil {
-		return err
+		return Link{}, err
 	}
 	for end := time.Now().Add(patience); ; {
 		// Asked after the subscription, and after every piece of news: news may be lost where there is too much of it.
-		if l, err := c.LinkByIndex(index); err != nil || l.Running {
-			return err
-		}
+		l, err := c.LinkByIndex(index)
 		left := time.Until(end)
-		if left <= 0 {
-			return nil
+		if err != nil || right(l) || left <= 0 {
+			return l, err
 		}
 		if err := c.news(fd, index, left); err != nil {
-			return err
+			return l, err
 		}
 	}
 }

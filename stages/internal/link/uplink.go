@@ -35,6 +35,9 @@ func (c *Conn) Uplink(six bool) (Uplink, error) {
 	return Uplink{Link: way.Link, Name: l.Name, MTU: l.MTU, Source: way.Source}, nil
 }
 
+// AskUplink asks for the way, together with other messages; where there is none, its link stays 0.
+func AskUplink(six bool, way *Way) Message { return AskWay(Query{Dst: somewhere(six)}, way) }
+
 // LookupMarked says which way an off-VPC packet with the mark takes: the test of a rule and its table in one question.
 func (c *Conn) LookupMarked(six bool, mark uint32) (Way, error) {
 	return c.Lookup(Query{Dst: somewhere(six), Mark: mark})

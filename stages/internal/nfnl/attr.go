@@ -18,6 +18,8 @@ const (
 var ErrCut = errors.New("netlink attributes are cut short")
 
 // Bytes appends value v under type t. It panics when v does not fit an attribute: callers split before.
+//
+//go:noinline
 func (a *Attrs) Bytes(t uint16, v []byte) {
 	if len(v) > maxValue {
 		panic("netlink attribute over 64 KiB")

@@ -7,14 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"time"
 
 	"golang.org/x/sys/unix"
-)
 
-// Patience bounds the wait for one answer; seconds. The kernel answers within the send, a dump within milliseconds:
-// only a stuck kernel takes longer, and then an error beats a hang.
-const Patience = 5 * time.Second
+	"github.com/enichain/enichain/stages/handover"
+)
 
 const (
 	nlHeader  = 16        // struct nlmsghdr
@@ -63,7 +60,9 @@ func (f *Fault) Error() string {
 // Unwrap is the errno.
 func (f *Fault) Unwrap() error { return f.Errno }
 
-// Conn is a netfilter socket in the network namespace of the thread that opened it. It serves one goroutine.
+// Conn is a netfilter socket in the network namespace of the thread that opened it. It serves one goroutine. It never
+// waits for an answer: the kernel works in the sender's time, so that all is there when a send returns, and the next piece
+// of a dump when one was taken.
 type Conn struct {
 	fd   int
 	seq  uint32
@@ -72,28 +71,68 @@ type Conn struct {
 
 // Open opens a socket in the current thread's network namespace; use it from any thread.
 func Open() (*Conn, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_NETFILTER)
+	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_NETFILTER)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open a netfilter socket: %w", err)
-	}
-	c := &Conn{fd: fd}
-	wait := unix.NsecToTimeval(int64(Patience))
-	err = errors.Join(
-		unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}),
-		unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &wait),
-	)
-	if err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("cannot prepare a netfilter socket: %w", err)
 	}
 	// Both only improve errors; kernels before 4.12 do without.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_CAP_ACK, 1)
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_EXT_ACK, 1)
-	return c, nil
+	return &Conn{fd: fd}, nil
 }
 
-// Close closes the socket. After a deletion in nf_tables this takes 5 to 10 ms: the kernel flushes its destroy work.
-func (c *Conn) Close() error { return unix.Close(c.fd) }
+// Close closes the socket. While deletions in nf_tables are not freed yet, whoever made them, the last descriptor's close
+// takes 5 to 10 ms; so the daemon gets one, where it listens, and closes that later.
+func (c *Conn) Close() error {
+	handover.Give(handover.Path, c.fd)
+	return unix.Close(c.fd)
+}
+
+// piece is how many questions go in one: their answers must fit the socket's receive buffer (208 KiB by default; one
+// takes 1 to 4 KiB of it).
+const piece = 32
+
+// Ask sends questions in pieces and gives each one's object, or a *Fault, to answer, in their order.
+func (c *Conn) Ask(questions []Message, answer func(i int, a Answer, err error)) error {
+	for from := 0; from < len(questions); from += piece {
+		some := questions[from:min(from+piece, len(questions))]
+		if err := c.ask(some, func(i int, a Answer, err error) { answer(from+i, a, err) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Conn) ask(questions []Message, answer func(i int, a Answer, err error)) error {
+	first := c.seq + 1
+	out := make([]byte, 0, 128*len(questions))
+	for _, m := range questions {
+		c.seq++
+		out = appendMessage(out, m, c.seq)
+	}
+	if err := c.send(out); err != nil {
+		return err
+	}
+	for open := len(questions); open > 0; {
+		buf, err := c.receive()
+		if err != nil {
+			return err
+		}
+		err = eachAnswer(buf, first, func(a Answer, seq uint32) error {
+			open--
+			if a.Type == unix.NLMSG_ERROR {
+				answer(int(seq-first), Answer{}, faultOf(a, 0))
+			} else {
+				answer(int(seq-first), a, nil)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Request sends one message and calls each for every answer that carries data, until the acknowledgement or the end
 // of the dump. The kernel's refusal is a *Fault.
@@ -109,7 +148,7 @@ func (c *Conn) Request(m Message, each func(Answer) error) error {
 	var failed error
 	interrupted := false
 	for done := false; !done; {
-		buf, err := c.receive(0)
+		buf, err := c.receive()
 		if err != nil {
 			return err
 		}
@@ -164,14 +203,13 @@ func (c *Conn) Batch(sub uint16, gen uint32, messages []Message) error {
 	return c.verdicts(first, last)
 }
 
-// verdicts reads what the kernel said of a batch whose begin has number first and whose last message has number last.
-// All of it is in our queue when send returns: the kernel works in the sender's time.
+// verdicts reads what the kernel said of a batch whose begin has number first and whose last message has number last: the
+// answer to that one is the last of all. It is missing where the batch was refused as a whole.
 func (c *Conn) verdicts(first, last uint32) error {
 	var faults []error
-	acknowledged := false
-	for {
-		buf, err := c.receive(unix.MSG_DONTWAIT)
-		if errors.Is(err, unix.EAGAIN) {
+	for answered := false; !answered; {
+		buf, err := c.receive()
+		if errors.Is(err, unix.EAGAIN) && len(faults) > 0 {
 			break
 		}
 		if err != nil {
@@ -183,17 +221,13 @@ func (c *Conn) verdicts(first, last uint32) error {
 			}
 			if fault := faultOf(a, int(seq)-int(first)-1); fault != nil {
 				faults = append(faults, fault)
-			} else if seq == last {
-				acknowledged = true
 			}
+			answered = answered || seq == last
 			return nil
 		})
 		if err != nil {
 			return err
 		}
-	}
-	if len(faults) == 0 && !acknowledged {
-		return errors.New("the kernel did not answer a netfilter transaction")
 	}
 	return errors.Join(faults...)
 }
@@ -212,12 +246,13 @@ func (c *Conn) send(b []byte) error {
 	return nil
 }
 
-func (c *Conn) receive(flags int) ([]byte, error) {
+// receive takes the next piece of what the kernel said; it is an error where there is none.
+func (c *Conn) receive() ([]byte, error) {
 	if c.read == nil {
 		c.read = make([]byte, readSize)
 	}
 	for {
-		n, from, err := unix.Recvfrom(c.fd, c.read, flags)
+		n, from, err := unix.Recvfrom(c.fd, c.read, 0)
 		if err == unix.EINTR {
 			continue
 		}

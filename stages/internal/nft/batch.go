@@ -109,6 +109,11 @@ func (b *Batch) AddSet(s Set) {
 			a.Uint32(unix.NFTA_SET_DATA_LEN, length)
 		}
 	}
+	if s.Size > 0 {
+		var description nfnl.Attrs
+		description.Uint32(unix.NFTA_SET_DESC_SIZE, uint32(s.Size))
+		a.Nest(unix.NFTA_SET_DESC, description)
+	}
 	a.Uint32(unix.NFTA_SET_ID, b.sets)
 	a.Bytes(unix.NFTA_SET_USERDATA, s.userdata())
 	b.push("add set "+s.Name, unix.NFT_MSG_NEWSET, unix.NLM_F_CREATE, a)

@@ -102,15 +102,6 @@ func compare(op uint32, with []byte) Expr {
 	})
 }
 
-func inRange(op uint32, from, to []byte) Expr {
-	return expression("range", func(a *nfnl.Attrs) {
-		a.Uint32(unix.NFTA_RANGE_SREG, uint32(reg1))
-		a.Uint32(unix.NFTA_RANGE_OP, op)
-		a.Nest(unix.NFTA_RANGE_FROM_DATA, value(from))
-		a.Nest(unix.NFTA_RANGE_TO_DATA, value(to))
-	})
-}
-
 // toNetworkOrder turns a number of four bytes, so that it can be compared by size.
 func toNetworkOrder() Expr {
 	return expression("byteorder", func(a *nfnl.Attrs) {

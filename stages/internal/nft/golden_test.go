@@ -14,6 +14,7 @@ const steeringText = `table inet enichain-test {
 
 	map pods {
 		type devgroup : verdict
+		size 1024
 		elements = { 7001 : jump eni-1 }
 	}
 
@@ -72,18 +73,17 @@ const steeringText = `table inet enichain-test {
 		comment "form 1"
 		type filter hook prerouting priority dstnat + 10; policy accept;
 		iifname "eth1" jump eni-1 comment "came in by it"
-		iifgroup != 7000-8023 return
 		ct direction reply ct status dnat ct original ip daddr vmap @eniaddr
 		ct direction reply ct status dnat ct original ip6 daddr vmap @eniaddr6
-		ct direction reply ct status dnat return
+		ct direction reply ct status dnat goto eni-1
 		ct state established,related accept
 		iifgroup vmap @pods
 	}
 
 	chain unsteer {
 		type filter hook prerouting priority -89; policy accept;
-		iifgroup 7128-7255 ct direction original ip daddr != @inside fib daddr type != local meta mark set meta mark & 0xffffff80
-		iifgroup 7128-7255 ct direction original ip6 daddr != @inside6 fib daddr type != local meta mark set meta mark & 0xffffff80
+		iifgroup 7128-7255 ct direction original ip daddr != @inside meta mark set meta mark & 0xffffff80
+		iifgroup 7128-7255 ct direction original ip6 daddr != @inside6 meta mark set meta mark & 0xffffff80
 	}
 
 	chain leave {

@@ -41,7 +41,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Conn is a socket to nf_tables in one network namespace. It serves one goroutine.
 type Conn struct {
-	nl *nfnl.Conn
+	nl      *nfnl.Conn
+	unbound *Batch // of Transact, until its first question
 }
 
 // Open opens a socket in the current thread's network namespace.
@@ -52,6 +53,9 @@ func Open() (*Conn, error) {
 	}
 	return &Conn{nl: nl}, nil
 }
+
+// Over uses a socket that the caller has open, and goes on using, for both.
+func Over(nl *nfnl.Conn) *Conn { return &Conn{nl: nl} }
 
 // Close closes the socket; 5 to 10 ms after a deletion, else at once.
 func (c *Conn) Close() error { return c.nl.Close() }

@@ -56,7 +56,7 @@ func steering() Table {
 		Sets: []Set{
 			{Name: "eniaddr", Key: []Type{IPv4Addr}, Data: []Type{Verdict}},
 			{Name: "eniaddr6", Key: []Type{IPv6Addr}, Data: []Type{Verdict}},
-			{Name: "pods", Key: []Type{DevGroup}, Data: []Type{Verdict}},
+			{Name: "pods", Key: []Type{DevGroup}, Data: []Type{Verdict}, Size: 1024},
 			{Name: "inside", Key: []Type{IPv4Addr}, Interval: true},
 			{Name: "inside6", Key: []Type{IPv6Addr}, Interval: true},
 			{Name: "addresses", Key: []Type{IPv4Addr}, Comment: "behind other plugins"},
@@ -71,16 +71,15 @@ func steering() Table {
 			{Name: "eni-1", Rules: []Rule{{Expr: MarkSet(marks, 1)}}},
 			{Name: "steer", Comment: "form 1", Hook: Hook{"filter", Prerouting, PriorityDstNAT + 10}, Rules: []Rule{
 				{Expr: All(IIfName("eth1"), Jump("eni-1")), Comment: "came in by it"},
-				{Expr: All(NotIIfGroup(7000, 8023), Return())},
 				{Expr: All(CtReply(), CtStatusDNAT(), CtOriginalDaddrVmap(IPv4, "eniaddr"))},
 				{Expr: All(CtReply(), CtStatusDNAT(), CtOriginalDaddrVmap(IPv6, "eniaddr6"))},
-				{Expr: All(CtReply(), CtStatusDNAT(), Return())},
+				{Expr: All(CtReply(), CtStatusDNAT(), Goto("eni-1"))},
 				{Expr: All(CtState(2|4), Accept())},
 				{Expr: IIfGroupVmap("pods")},
 			}},
 			{Name: "unsteer", Hook: Hook{"filter", Prerouting, PriorityDstNAT + 11}, Rules: []Rule{
-				{Expr: All(IIfGroup(7128, 7255), CtOriginal(), DaddrNotIn(IPv4, "inside"), FibNotLocal(), MarkSet(marks, 0))},
-				{Expr: All(IIfGroup(7128, 7255), CtOriginal(), DaddrNotIn(IPv6, "inside6"), FibNotLocal(), MarkSet(marks, 0))},
+				{Expr: All(IIfGroup(7128, 7255), CtOriginal(), DaddrNotIn(IPv4, "inside"), MarkSet(marks, 0))},
+				{Expr: All(IIfGroup(7128, 7255), CtOriginal(), DaddrNotIn(IPv6, "inside6"), MarkSet(marks, 0))},
 			}},
 			{Name: "leave", Hook: Hook{"nat", Postrouting, PrioritySrcNAT}, Rules: []Rule{
 				{Expr: All(OIfName("eth0"), SNAT(netip.MustParseAddr("10.0.0.10"), FullyRandom))},

@@ -1,10 +1,11 @@
 package nft
 
 import (
-	"crypto/sha1"
 	"encoding/hex"
 	"errors"
 	"strings"
+
+	"github.com/enichain/enichain/stages/internal/sha"
 )
 
 // MaxOwner is the most bytes of an owner in a comment; longer ones are hashed.
@@ -35,7 +36,7 @@ func ownerNetwork(network string) string {
 }
 
 func hashed(s string) string {
-	sum := sha1.Sum([]byte(s))
+	sum := sha.Sum1([]byte(s))
 	return "~" + hex.EncodeToString(sum[:])
 }
 
@@ -44,18 +45,16 @@ func hashed(s string) string {
 const transactTries = 200
 
 // Transact is compare-and-swap: build reads what is there and puts what follows from it into a batch that is bound to
-// the ruleset as it was before; when anything changed meanwhile, it is called again with an empty batch. An empty batch
-// is success.
+// the ruleset as it was at its first question; when anything changed meanwhile, it is called again with an empty batch. An
+// empty batch is success.
 func (c *Conn) Transact(table string, build func(*Batch) error) error {
 	var err error
 	for range transactTries {
-		var gen uint32
-		if gen, err = c.Generation(); err != nil {
-			return err
-		}
 		b := &Batch{Table: table}
-		b.At(gen)
-		if err = build(b); err != nil || b.Len() == 0 {
+		c.unbound = b
+		err = build(b)
+		c.unbound = nil
+		if err != nil || b.Len() == 0 {
 			return err
 		}
 		if err = c.Commit(b); !errors.Is(err, ErrGeneration) {
@@ -68,19 +67,21 @@ func (c *Conn) Transact(table string, build func(*Batch) error) error {
 // Steady repeats a look that found drift until nothing changed while it was looking: what it took for drift may have
 // been another process's change between two of its questions.
 func (c *Conn) Steady(look func() (drift string, err error)) (string, error) {
-	var drift string
+	drift, err := look()
 	for range transactTries {
-		before, err := c.Generation()
-		if err != nil {
+		if err != nil || drift == "" {
+			break
+		}
+		var before, after uint32
+		if before, err = c.Generation(); err != nil {
 			return "", err
 		}
 		if drift, err = look(); err != nil || drift == "" {
-			return drift, err
+			break
 		}
-		after, err := c.Generation()
-		if err != nil || after == before {
-			return drift, err
+		if after, err = c.Generation(); err != nil || after == before {
+			break
 		}
 	}
-	return drift, nil
+	return drift, err
 }

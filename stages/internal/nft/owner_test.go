@@ -46,10 +46,11 @@ func TestTransactBeginsAnewAfterAChange(t *testing.T) {
 	commit(t, c, b)
 	calls := 0
 	err := c.Transact("enichain-test", func(b *Batch) error {
+		_, err := c.Element("enichain-test", "addresses", Addr(netip.MustParseAddr("10.0.0.1")))
 		if calls++; calls == 1 { // somebody is faster
 			run(t, "nft", "add", "element", "inet", "enichain-test", "addresses", "{ 10.0.0.1 }")
 		}
-		if _, err := c.Element("enichain-test", "addresses", Addr(netip.MustParseAddr("10.0.0.1"))); err == nil {
+		if err == nil {
 			b.Delete("addresses", Element{Key: Addr(netip.MustParseAddr("10.0.0.1"))})
 		} else if !errors.Is(err, ErrNotExist) {
 			return err

@@ -15,24 +15,29 @@ import (
 const dumps = 8
 
 // Generation is the number of the ruleset as it is now, over all tables of the namespace; every commit raises it.
-func (c *Conn) Generation() (uint32, error) {
-	var gen uint32
-	err := c.get("the generation", unix.NFT_MSG_GETGEN, 0, nil, func(m nfnl.Map) error {
-		gen = m.Uint32(unix.NFTA_GEN_ID)
-		return nil
+func (c *Conn) Generation() (uint32, error) { return answer(c, AskGeneration()) }
+
+// AskGeneration is Generation together with other questions.
+func AskGeneration() *Answer[uint32] {
+	return question("the generation", unix.NFT_MSG_GETGEN, nil, func(m nfnl.Map) (uint32, error) {
+		return m.Uint32(unix.NFTA_GEN_ID), nil
 	})
-	return gen, err
 }
 
 // HasTable says whether a table of the family inet is there.
 func (c *Conn) HasTable(table string) (bool, error) {
-	var a nfnl.Attrs
-	a.Text(unix.NFTA_TABLE_NAME, table)
-	err := c.get("table "+table, unix.NFT_MSG_GETTABLE, 0, a, nil)
+	there, err := answer(c, AskTable(table))
 	if errors.Is(err, ErrNotExist) {
 		return false, nil
 	}
-	return err == nil, err
+	return there, err
+}
+
+// AskTable is the question whether a table is there; ErrNotExist when it is not.
+func AskTable(table string) *Answer[bool] {
+	var a nfnl.Attrs
+	a.Text(unix.NFTA_TABLE_NAME, table)
+	return question("table "+table, unix.NFT_MSG_GETTABLE, a, func(nfnl.Map) (bool, error) { return true, nil })
 }
 
 // ChainState is a chain as the kernel has it, without its rules.
@@ -44,13 +49,15 @@ type ChainState struct {
 }
 
 // Chain reads one chain by name; ErrNotExist when it or the table is not there.
-func (c *Conn) Chain(table, name string) (ChainState, error) {
+func (c *Conn) Chain(table, name string) (ChainState, error) { return answer(c, AskChain(table, name)) }
+
+// AskChain is Chain together with other questions.
+func AskChain(table, name string) *Answer[ChainState] {
 	b := Batch{Table: table}
-	var s ChainState
-	err := c.get("chain "+name+" in table "+table, unix.NFT_MSG_GETCHAIN, 0,
-		b.attrs(unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME, name), func(m nfnl.Map) error {
+	return question("chain "+name+" in table "+table, unix.NFT_MSG_GETCHAIN,
+		b.attrs(unix.NFTA_CHAIN_TABLE, unix.NFTA_CHAIN_NAME, name), func(m nfnl.Map) (ChainState, error) {
 			hook, err := m.Nest(unix.NFTA_CHAIN_HOOK)
-			s = ChainState{
+			s := ChainState{
 				Name: m.Text(unix.NFTA_CHAIN_NAME), Comment: comment(m[chainUserdata], commentOther),
 				Use: m.Uint32(unix.NFTA_CHAIN_USE),
 			}
@@ -61,9 +68,8 @@ func (c *Conn) Chain(table, name string) (ChainState, error) {
 					Priority: int32(hook.Uint32(unix.NFTA_HOOK_PRIORITY)),
 				}
 			}
-			return err
+			return s, err
 		})
-	return s, err
 }
 
 // SetState is a set as the kernel has it, without its elements.
@@ -76,20 +82,20 @@ type SetState struct {
 }
 
 // Set reads one set by name; ErrNotExist when it or the table is not there.
-func (c *Conn) Set(table, name string) (SetState, error) {
+func (c *Conn) Set(table, name string) (SetState, error) { return answer(c, AskSet(table, name)) }
+
+// AskSet is Set together with other questions.
+func AskSet(table, name string) *Answer[SetState] {
 	b := Batch{Table: table}
-	var s SetState
-	err := c.get("set "+name+" in table "+table, unix.NFT_MSG_GETSET, 0,
-		b.attrs(unix.NFTA_SET_TABLE, unix.NFTA_SET_NAME, name), func(m nfnl.Map) error {
-			s = SetState{
+	return question("set "+name+" in table "+table, unix.NFT_MSG_GETSET,
+		b.attrs(unix.NFTA_SET_TABLE, unix.NFTA_SET_NAME, name), func(m nfnl.Map) (SetState, error) {
+			return SetState{
 				Name: m.Text(unix.NFTA_SET_NAME), Comment: comment(m[unix.NFTA_SET_USERDATA], commentSet),
 				flags:   m.Uint32(unix.NFTA_SET_FLAGS),
 				keyType: m.Uint32(unix.NFTA_SET_KEY_TYPE), keyLength: m.Uint32(unix.NFTA_SET_KEY_LEN),
 				dataType: m.Uint32(unix.NFTA_SET_DATA_TYPE), dataBytes: m.Uint32(unix.NFTA_SET_DATA_LEN),
-			}
-			return nil
+			}, nil
 		})
-	return s, err
 }
 
 // Sets are the names of all sets and maps of a table; none when the table is not there.
@@ -111,20 +117,23 @@ func (c *Conn) Sets(table string) ([]string, error) {
 
 // Element reads the element with this key; ErrNotExist when it, the set or the table is not there.
 func (c *Conn) Element(table, set string, key []byte) (Element, error) {
+	return answer(c, AskElement(table, set, key))
+}
+
+// AskElement is Element together with other questions.
+func AskElement(table, set string, key []byte) *Answer[Element] {
 	b := Batch{Table: table}
 	a := b.attrs(unix.NFTA_SET_ELEM_LIST_TABLE, unix.NFTA_SET_ELEM_LIST_SET, set)
 	var list nfnl.Attrs
 	list.Nest(unix.NFTA_LIST_ELEM, Element{Key: key}.encode())
 	a.Nest(unix.NFTA_SET_ELEM_LIST_ELEMENTS, list)
-	var found Element
-	err := c.get("element of set "+set+" in table "+table, unix.NFT_MSG_GETSETELEM, 0, a, func(m nfnl.Map) error {
-		return nfnl.Each(m[unix.NFTA_SET_ELEM_LIST_ELEMENTS], func(_ uint16, v []byte) error {
-			var err error
-			found, err = decodeElement(v)
+	return question("element of set "+set+" in table "+table, unix.NFT_MSG_GETSETELEM, a, func(m nfnl.Map) (e Element, err error) {
+		err = nfnl.Each(m[unix.NFTA_SET_ELEM_LIST_ELEMENTS], func(_ uint16, v []byte) error {
+			e, err = decodeElement(v)
 			return err
 		})
+		return e, err
 	})
-	return found, err
 }
 
 // Elements reads all elements of one set; ErrNotExist when the set or the table is not there.
@@ -163,38 +172,59 @@ func (c *Conn) Rules(table, chain string) ([]Rule, error) {
 
 // Drift compares a table with what it shall be, elements aside: "" or what is missing or different, in words.
 func (c *Conn) Drift(t Table) (string, error) {
+	var ask []Question
+	var sets []*Answer[SetState]
+	var chains []*Answer[ChainState]
 	for _, want := range t.Sets {
-		have, err := c.Set(t.Name, want.Name)
-		if errors.Is(err, ErrNotExist) {
+		sets = append(sets, AskSet(t.Name, want.Name))
+		ask = append(ask, sets[len(sets)-1])
+	}
+	for _, want := range t.Chains {
+		chains = append(chains, AskChain(t.Name, want.Name))
+		ask = append(ask, chains[len(chains)-1])
+	}
+	if err := c.Ask(ask...); err != nil {
+		return "", err
+	}
+	for i, want := range t.Sets {
+		have := sets[i]
+		if errors.Is(have.Err, ErrNotExist) {
 			return "set " + want.Name + " is missing from table " + t.Name, nil
-		} else if err != nil {
-			return "", err
+		} else if have.Err != nil {
+			return "", have.Err
 		}
-		if !have.is(want) {
+		if !have.Value.is(want) {
 			return "set " + want.Name + " in table " + t.Name + " is of another type", nil
 		}
 	}
-	for _, want := range t.Chains {
-		have, err := c.Chain(t.Name, want.Name)
-		if errors.Is(err, ErrNotExist) {
+	for i, want := range t.Chains {
+		have := chains[i]
+		if errors.Is(have.Err, ErrNotExist) {
 			return "chain " + want.Name + " is missing from table " + t.Name, nil
-		} else if err != nil {
-			return "", err
+		} else if have.Err != nil {
+			return "", have.Err
 		}
-		if have.Hook != want.Hook {
+		if have.Value.Hook != want.Hook {
 			return "chain " + want.Name + " in table " + t.Name + " stands at another hook", nil
 		}
-		rules, err := c.Rules(t.Name, want.Name)
-		if err != nil {
-			return "", err
+		if drift, err := c.driftOfRules(t.Name, want); drift != "" || err != nil {
+			return drift, err
 		}
-		if len(rules) != len(want.Rules) {
-			return fmt.Sprintf("chain %s in table %s has %d rules, not %d", want.Name, t.Name, len(rules), len(want.Rules)), nil
-		}
-		for i := range rules {
-			if !sameExpr(want.Rules[i].Expr, rules[i].Expr) {
-				return fmt.Sprintf("rule %d of chain %s in table %s says something else", i+1, want.Name, t.Name), nil
-			}
+	}
+	return "", nil
+}
+
+func (c *Conn) driftOfRules(table string, want Chain) (string, error) {
+	rules, err := c.Rules(table, want.Name)
+	if err != nil {
+		return "", err
+	}
+	if len(rules) != len(want.Rules) {
+		return fmt.Sprintf("chain %s in table %s has %d rules, not %d", want.Name, table, len(rules), len(want.Rules)), nil
+	}
+	for i := range rules {
+		if !sameExpr(want.Rules[i].Expr, rules[i].Expr) {
+			return fmt.Sprintf("rule %d of chain %s in table %s says something else", i+1, want.Name, table), nil
 		}
 	}
 	return "", nil
@@ -251,40 +281,4 @@ func expressions(list Expr) ([]kernelExpr, error) {
 		return err
 	})
 	return all, err
-}
-
-func (c *Conn) get(what string, command, flags uint16, a nfnl.Attrs, each func(nfnl.Map) error) error {
-	err := c.nl.Request(nfnl.Message{
-		Type: unix.NFNL_SUBSYS_NFTABLES<<8 | command, Flags: flags, Family: unix.NFPROTO_INET, Attrs: a,
-	}, func(answer nfnl.Answer) error {
-		if each == nil {
-			return nil
-		}
-		m, err := nfnl.Parse(answer.Attrs)
-		if err != nil {
-			return err
-		}
-		return each(m)
-	})
-	var fault *nfnl.Fault
-	if errors.As(err, &fault) {
-		return &Error{What: "read " + what, Err: reason(fault.Errno), Text: fault.Text}
-	}
-	if err != nil {
-		return fmt.Errorf("cannot read %s: %w", what, err)
-	}
-	return nil
-}
-
-// dump is get for a list; restart forgets what was read of a list that changed meanwhile.
-func (c *Conn) dump(what string, command uint16, a nfnl.Attrs, restart func(), each func(nfnl.Map) error) error {
-	var err error
-	for range dumps {
-		restart()
-		err = c.get(what, command, unix.NLM_F_DUMP, a, each)
-		if !errors.Is(err, nfnl.ErrInterrupted) {
-			return err
-		}
-	}
-	return err
 }

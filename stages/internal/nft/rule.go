@@ -57,12 +57,6 @@ func IIfGroup(lo, hi uint32) Expr {
 		compare(unix.NFT_CMP_GTE, bigEndian(lo)), compare(unix.NFT_CMP_LTE, bigEndian(hi)))
 }
 
-// NotIIfGroup is "iifgroup != lo-hi".
-func NotIIfGroup(lo, hi uint32) Expr {
-	return All(metaLoad(unix.NFT_META_IIFGROUP, reg1), toNetworkOrder(),
-		inRange(unix.NFT_RANGE_NEQ, bigEndian(lo), bigEndian(hi)))
-}
-
 // IIfGroupVmap is "iifgroup vmap @name": jump by the group of the incoming link (key DevGroup, elements by Number).
 func IIfGroupVmap(name string) Expr {
 	return All(metaLoad(unix.NFT_META_IIFGROUP, reg1), lookupMap(name, regVerdict))
@@ -141,9 +135,6 @@ func SaddrDaddrIn(f Family, set string) Expr {
 // FibLocal is "fib daddr type local": the destination is one of this node's own addresses.
 func FibLocal() Expr { return All(fibType(), compare(unix.NFT_CMP_EQ, Number(fibLocal))) }
 
-// FibNotLocal is "fib daddr type != local".
-func FibNotLocal() Expr { return All(fibType(), compare(unix.NFT_CMP_NEQ, Number(fibLocal))) }
-
 func fibType() Expr {
 	return fib(unix.NFTA_FIB_F_DADDR, unix.NFT_FIB_RESULT_ADDRTYPE, reg1)
 }
@@ -173,8 +164,8 @@ func Masquerade(way NAT) Expr { return masq(uint32(way)) }
 // Jump is "jump chain".
 func Jump(chain string) Expr { return judge(unix.NFT_JUMP, chain) }
 
-// Return is "return": back to the chain before, or the end of a base chain.
-func Return() Expr { return judge(unix.NFT_RETURN, "") }
+// Goto is "goto chain": it does not come back.
+func Goto(chain string) Expr { return judge(unix.NFT_GOTO, chain) }
 
 // Accept is "accept": no further rule of this base chain is read.
 func Accept() Expr { return judge(1, "") }

@@ -35,6 +35,7 @@ type Set struct {
 	Key      []Type
 	Data     []Type
 	Interval bool   // the elements are those of Ranges
+	Size     int    // most elements there can be; 0: any number. The kernel finds a key of 4 bytes faster where it is told
 	Comment  string // at most 128 bytes
 }
 

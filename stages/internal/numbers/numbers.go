@@ -38,6 +38,9 @@ const (
 	podProfiles uint32 = MaxN + 1
 )
 
+// LinkGroups is how many groups there are of network interfaces' links and of pods' host ends.
+const LinkGroups = (MaxN + 1) * (MaxProfile + 2)
+
 // SeveredGroup is the group of a pod's host end after its DEL: down, and to be deleted by whoever has the time.
 const SeveredGroup uint32 = 6871
 
@@ -55,6 +58,13 @@ const (
 const (
 	PrioritySteer   int32 = -90
 	PriorityUnsteer int32 = -89
+)
+
+// Filter blocks of fastpath (tc-qdisc, "ingress_block"): links of pods and network interfaces share them, so that the
+// program stands in the kernel once. A block goes with the last link that has it.
+const (
+	BlockIn  uint32 = 2330 // what comes in by a link
+	BlockOut uint32 = 2331 // what leaves by it
 )
 
 // ENITable is the routing table of network interface n, 1..MaxN: "eni-n".

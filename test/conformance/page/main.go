@@ -1,5 +1,5 @@
 // Command page writes the generated parts of docs/conformance.md and docs/conformance-upstream.md: it runs the suite over
-// our four plugins and all reference plugins in bin/.
+// our five plugins and all reference plugins in bin/.
 package main
 
 import (

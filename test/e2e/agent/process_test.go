@@ -96,7 +96,7 @@ func (kernel) Links(context.Context) ([]agent.Link, error) {
 }
 
 func toENI(e agent.ENI) routedveth.ENI {
-	return routedveth.ENI{N: e.N, MAC: e.MAC, Primary: e.Primary, Gateway: e.Gateway, Subnet: e.Subnet}
+	return routedveth.ENI{N: e.N, MAC: e.MAC, Primary: e.Primary, Gateway: e.Gateway, Subnet: e.Subnet, MTU: e.MTU}
 }
 
 func (kernel) Prepare(ctx context.Context, e agent.ENI) error {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 )
 
 // TestStagesInWrongPlaces gives each stage the place that it must refuse (R1–R3, R7–R9, F7, N5, M3), before any effect.
@@ -251,36 +250,6 @@ func TestTwoAttachments(t *testing.T) {
 	all(2)
 	three.del(t, third, results[2])
 	all()
-}
-
-// TestKilled kills each stage of an ADD at a random moment; one DEL, as a runtime sends it, leaves nothing (I14 N6).
-func TestKilled(t *testing.T) {
-	begin(t)
-	l := flagship()
-	l.runtime = object{"portMappings": []object{{"hostPort": 8080, "containerPort": 80, "protocol": "udp"}}}
-	before := traces(t)
-	for round := range 52 {
-		c := sandbox(t, fmt.Sprintf("killed%d", round))
-		victim := round % len(l.members)
-		var prev object
-		for i := range victim {
-			prev = l.member(i, "ADD", c, nonNil(prev)).ok(t).result
-		}
-		cmd := l.member(victim, "ADD", c, nonNil(prev)).command(t)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(rand.IntN(8000)) * time.Microsecond) // the moment is what is tried
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		l.del(t, c, nil)
-		if round%len(l.members) != 0 { // looking takes longer than the rest
-			continue
-		}
-		if after := traces(t); after != before {
-			t.Fatalf("round %d and the three before it; left after DEL:\n%s", round, after)
-		}
-	}
 }
 
 func nonNil(prev object) any {

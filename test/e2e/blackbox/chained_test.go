@@ -1,10 +1,7 @@
 package blackbox
 
 import (
-	"bytes"
 	"fmt"
-	"maps"
-	"math/rand/v2"
 	"os"
 	"strings"
 	"testing"
@@ -12,39 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 )
-
-// TestPassThrough: what a chained stage does not change comes out as it went in (M1 M2).
-func TestPassThrough(t *testing.T) {
-	begin(t)
-	c := sandbox(t, "through")
-	for _, version := range versions {
-		prev := object{"cniVersion": version,
-			"interfaces": []any{object{"name": "ethX", "mac": "02:00:00:00:00:aa"}, object{"name": "eth0", "mac": "02:00:00:00:00:bb", "sandbox": c.netns}},
-			"ips":        []any{object{"address": "10.110.10.20/24", "gateway": "10.110.10.1", "interface": 1.0}, object{"address": "fd00::5/64", "interface": 1.0}},
-			"routes":     []any{object{"dst": "10.110.0.0/16"}, object{"dst": "0.0.0.0/0", "gw": "10.110.10.1"}},
-			"dns":        object{"nameservers": []any{"10.0.0.2"}, "domain": "d", "search": []any{"s"}, "options": []any{"o"}},
-		}
-		if old := strings.HasPrefix(version, "0."); old {
-			prev["ips"].([]any)[0].(object)["version"], prev["ips"].([]any)[1].(object)["version"] = "4", "6"
-		} else {
-			maps.Copy(prev["interfaces"].([]any)[1].(object), object{"mtu": 1400.0, "socketPath": "/s", "pciID": "0000:00:1f.0"})
-			maps.Copy(prev["routes"].([]any)[1].(object), object{"mtu": 1400.0, "advmss": 1300.0, "priority": 5.0, "table": 100.0, "scope": 0.0})
-		}
-		for _, stage := range []string{"snat", "portmap-compat"} {
-			for _, told := range []bool{true, false} { // M2: without its own version it has the configuration's
-				in := maps.Clone(prev)
-				if !told {
-					delete(in, "cniVersion")
-				}
-				got := call{stage: stage, verb: "ADD", ctr: c, conf: object{"cniVersion": version, "prevResult": in}}.ok(t).result
-				if diff := cmp.Diff(prev, got); diff != "" {
-					t.Errorf("%s at %s, told %t (-in +out):\n%s", stage, version, told, diff)
-				}
-				call{stage: stage, verb: "DEL", ctr: c}.ok(t)
-			}
-		}
-	}
-}
 
 // TestDrift breaks one thing after another: CHECK right after ADD is silent, then names it, DEL still cleans up, and the
 // next ADD makes whole what it needs (M5 N9 I6).
@@ -134,74 +98,4 @@ func TestNobodyTakesTheResult(t *testing.T) {
 		prev = l.member(i, "ADD", c, nonNil(prev)).ok(t).result
 	}
 	l.del(t, c, prev)
-}
-
-// TestKilledThenGC: what a killed ADD left goes with a GC that has no such attachment, and with the sandbox; but for the
-// address, which is too young for GC and which the agent's survey ends.
-func TestKilledThenGC(t *testing.T) {
-	begin(t)
-	l := flagship()
-	l.runtime = object{"portMappings": []object{{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}}}
-	before := traces(t)
-	for round := range 16 {
-		c := sandbox(t, fmt.Sprintf("gced%d", round))
-		victim := 1 + round%3
-		var prev object
-		for i := range victim {
-			prev = l.member(i, "ADD", c, nonNil(prev)).ok(t).result
-		}
-		cmd := l.member(victim, "ADD", c, nonNil(prev)).command(t)
-		var out bytes.Buffer
-		cmd.Stdout = &out
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		time.Sleep(time.Duration(rand.IntN(6000)) * time.Microsecond) // the moment is what is tried
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		sh(t, "ip netns del %s", c.id)
-		for i := range l.members {
-			l.gc(t, i)
-		}
-		eniIPAM("DEL", c, nil).ok(t)
-		waitFor(t, func() string { return cmp.Diff(before, traces(t)) }) // the kernel ends a namespace when it likes
-	}
-}
-
-// waitFor waits until there is no fault any more.
-func waitFor(t *testing.T, fault func() string) {
-	t.Helper()
-	last := ""
-	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
-		if last = fault(); last == "" {
-			return
-		}
-	}
-	t.Fatalf("after 5 s: %s", last)
-}
-
-// TestGC keeps what is valid, of this network and of others (I8 M6), and takes the rest of the wires and ports.
-func TestGC(t *testing.T) {
-	begin(t)
-	lists := []chain{flagship(), flagship()}
-	lists[1].name = "bb-other"
-	var pods []container
-	var results []object
-	for i := range 4 {
-		l := lists[i/3]
-		l.runtime = object{"portMappings": []object{{"hostPort": 8080 + i, "containerPort": 80, "protocol": "tcp"}}}
-		pods = append(pods, sandbox(t, fmt.Sprintf("gc%d", i)))
-		results = append(results, l.up(t, pods[i]))
-	}
-	for i := range lists[0].members {
-		lists[0].gc(t, i, pods[0], pods[2])
-	}
-	for i, alive := range []bool{true, false, true, true} {
-		if f := lists[i/3].check(t, pods[i], results[i]); (f.Msg == "") != alive {
-			t.Errorf("pod %d, alive %t: %q", i, alive, f.Msg)
-		}
-	}
-	for i := range pods {
-		lists[i/3].del(t, pods[i], nil)
-	}
 }

@@ -2,7 +2,6 @@ package blackbox
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -93,27 +92,6 @@ func TestNoNetns(t *testing.T) {
 		eniIPAM("ADD", c, nil).ok(t)
 		for _, stage := range stages {
 			call{stage: stage, verb: "DEL", ctr: c}.ok(t)
-		}
-	}
-}
-
-func TestVersion(t *testing.T) { // C7 C8 C9
-	begin(t)
-	dummies := map[string]string{"CNI_PATH": "dummy", "CNI_NETNS": "dummy", "CNI_IFNAME": "dummy", "CNI_CONTAINERID": "-"}
-	for _, stage := range stages {
-		for in, want := range map[string]string{`{"cniVersion":"9.9.9"}`: "9.9.9", `{"cniVersion":"0.4.0"}`: "0.4.0", "": "1.1.0", "no JSON": "1.1.0"} {
-			a := call{stage: stage, verb: "VERSION", stdin: in + " ", env: dummies}.ok(t)
-			for _, v := range versions {
-				if got := fmt.Sprint(a.result["supportedVersions"]); !slices.Contains(strings.Fields(strings.Trim(got, "[]")), v) {
-					t.Errorf("%s does not speak %s: %s", stage, v, got)
-				}
-			}
-			if a.result["cniVersion"] != want {
-				t.Errorf("%s answers %q with cniVersion %v", stage, in, a.result["cniVersion"])
-			}
-		}
-		if a := (call{stage: stage, stdin: " ", env: map[string]string{"CNI_COMMAND": "-"}}).run(t); a.exit != 0 || a.stdout != "" || a.stderr == "" { // C12
-			t.Errorf("%s by hand: exit %d, stdout %q, stderr %q", stage, a.exit, a.stdout, a.stderr)
 		}
 	}
 }

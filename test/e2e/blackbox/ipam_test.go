@@ -1,19 +1,16 @@
 package blackbox
 
 import (
-	"context"
 	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.etcd.io/bbolt"
 	"golang.org/x/sys/unix"
 
-	"github.com/enichain/enichain/ipam"
 	"github.com/enichain/enichain/ipam/store"
 )
 
@@ -117,54 +114,6 @@ func TestIPAMWanted(t *testing.T) { // I12 C26
 	for _, ip := range []string{"192.0.2.1", "10.110.10.5", "10.110.10.1", "2001:db8::1"} {
 		eniIPAM("ADD", c, object{"runtimeConfig": object{"ips": []string{ip}}}).refused(t, 11, ip)
 	}
-}
-
-// TestIPAMGC gives GC each of its three lists. Leases are young here (protocol i4), so that one is put into the file as
-// it would be after five minutes.
-func TestIPAMGC(t *testing.T) { // I8 I9 I10 F9
-	begin(t)
-	old := func(network, id string) {
-		s := store.New(pool, store.Options{})
-		now := store.ReadClock()
-		then := now
-		then.Boot -= ipam.Instant(5 * time.Minute)
-		err := s.Update(context.Background(), func(tx *store.Tx) error {
-			if err := tx.Tick(now, nil); err != nil {
-				return err
-			}
-			_, err := tx.Lease(then, store.LeaseRequest{Attachment: ipam.Attachment{Network: network, Container: id, IfName: "eth0"},
-				Pool: "default", Families: []store.Family{store.IPv4}})
-			return err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	old("bb", "old1")
-	old("bb", "old2")
-	old("bb2", "old1")
-	has := func(want ...string) {
-		t.Helper()
-		for _, a := range []string{"bb/old1/", "bb/old2/", "bb2/old1/"} {
-			got := slices.ContainsFunc(leases(t), func(l string) bool { return strings.HasPrefix(l, "lease "+a) })
-			if got != slices.Contains(want, a) {
-				t.Errorf("lease %s: %t, want %v", a, got, want)
-			}
-		}
-	}
-	none := container{}
-	a := eniIPAM("GC", none, nil).ok(t)
-	if a.stderr == "" {
-		t.Error("a GC without a list says nothing on standard error")
-	}
-	has("bb/old1/", "bb/old2/", "bb2/old1/")
-	list := []object{{"containerID": "old1", "ifname": "eth0"}}
-	eniIPAM("GC", none, object{"cni.dev/valid-attachments": list, "cni.dev/attachments": list}).ok(t)
-	has("bb/old1/", "bb2/old1/")
-	eniIPAM("GC", none, object{"cni.dev/attachments": nil, "name": "bb2", "cni.dev/valid-attachments": []object{}}).ok(t)
-	has("bb/old1/")
-	call{stage: "eni-ipam", verb: "GC", stdin: `{"cniVersion":"1.1.0","name":"bb","type":"eni-ipam","cni.dev/attachments":null}`}.ok(t)
-	has()
 }
 
 // TestPoolFile gives eni-ipam pool files that it cannot use: ADD, CHECK and GC say so, DEL never fails.

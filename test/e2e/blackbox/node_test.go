@@ -1,6 +1,7 @@
 // Package blackbox tries the built stages by the assertions of the CNI specification and its users (ids C, I, F, N, M of
 // the project's list): one process per call, environment and standard input in, standard output and exit code out, and
-// what the kernel and the pool file show. It knows nothing of how a stage is made.
+// what the kernel and the pool file show. It knows nothing of how a stage is made. What the conformance suite asks of
+// every plugin (VERSION, GC, kills, a result that passes through) is not asked here again.
 package blackbox
 
 import (

@@ -50,8 +50,8 @@ func TestBrokenStagesAreCaught(t *testing.T) {
 		if d.name == "dropped dns" {
 			stages = append(stages, Variant{Name: "dns", Type: "faulty", Single: `"defect": "adds dns"`})
 		}
-		jobs = append(jobs, job{List("faulty", "1.1.0", false, append(stages, Variant{Name: d.name, Type: "faulty", Single: `"defect": "` + d.name + `"`})...),
-			"1.1.0", path, false})
+		jobs = append(jobs, job{Text: List("faulty", "1.1.0", false, append(stages, Variant{Name: d.name, Type: "faulty", Single: `"defect": "` + d.name + `"`})...),
+			Version: "1.1.0", Path: path})
 	}
 	contracts := composer(t).Contracts
 	trials(t, 0, jobs, func(i int, o outcome) {

@@ -74,7 +74,7 @@ func TestLintAgainstTry(t *testing.T) {
 		}
 		j.problems = append(j.problems, chain.Lint(t.Context(), j.list, contracts, chain.Options{})...)
 		if j.skip = elsewhere(j.list, path); j.skip == "" {
-			run, jobs = append(run, j), append(jobs, job{asList(t, j.list), j.list.Version(), path, false})
+			run, jobs = append(run, j), append(jobs, job{Text: asList(t, j.list), Version: j.list.Version(), Path: path})
 		}
 	}
 	trials(t, 0, jobs, func(i int, o outcome) { run[i].judge(o) })

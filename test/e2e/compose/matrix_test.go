@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func (m trial) String() string {
 }
 
 func (m trial) job(path []string) job {
-	return job{List("matrix", m.version, m.dual, m.variants...), m.version, path, false}
+	return job{Text: List("matrix", m.version, m.dual, m.variants...), Version: m.version, Path: path}
 }
 
 // runnable is the composer without the variants that this machine cannot run, and why not.
@@ -57,6 +58,8 @@ func unrunnable(v Variant) string {
 		return "this kernel has no ipvlan"
 	case v.Type == "macvlan" && !makes("link probe0 name probe2 type macvlan"):
 		return "this kernel has no macvlan"
+	case v.Type == "fastpath" && !need.IsMachinesRoot():
+		return "this is not the machine's own root, and programs are for nobody else"
 	case v.Type == "bridge" && strings.Contains(v.Single, `"vlan"`) && !makes("name probe2 type bridge vlan_filtering 1"):
 		return "this kernel's bridge knows no VLANs"
 	}
@@ -133,20 +136,47 @@ func drawn(t *testing.T, c *Composer) ([]trial, string, time.Duration) {
 		})
 		return all, fmt.Sprintf("all %d compositions of up to %d stages", compositions, length), 0
 	}
-	seed := seed(t)
-	random := rand.New(rand.NewPCG(seed, 0))
-	want := c.Pairs(t.Context(), 3)
-	sample, missed := c.Sample(t.Context(), random, want, 0, 7)
-	var all []trial
-	for i, variants := range sample {
-		n := i + int(seed%6)
-		all = append(all, trial{variants, versions()[n%3], n/3%2 == 1, c.Judge(t.Context(), variants)})
-	}
-	for p := range missed {
-		t.Errorf("seed %d: no composition has %s side by side", seed, p)
+	all := sample(t, c)
+	for p := range sampled.missed {
+		t.Errorf("seed %d: no composition has %s side by side", seed(t), p)
 	}
 	return all, fmt.Sprintf("%d compositions in which each of %d pairs of neighbours occurs, by seed %d (%s=%d draws them again)",
-		len(sample), len(want), seed, seedVariable, seed), enough
+		len(all), sampled.pairs, seed(t), seedVariable, seed(t)), enough
+}
+
+// sampled is drawn once for all tests: that takes seconds.
+var sampled struct {
+	once   sync.Once
+	all    [][]Variant
+	pairs  int
+	missed map[Pair]bool
+	short  [][]Variant // all that are legal, of up to three stages
+}
+
+// sample are compositions in which every pair of neighbours occurs, with versions and families in turn.
+func sample(t *testing.T, c *Composer) (all []trial) {
+	t.Helper()
+	seed := seed(t)
+	sampled.once.Do(func() {
+		want := c.Pairs(t.Context(), 3)
+		sampled.pairs = len(want)
+		sampled.all, sampled.missed = c.Sample(t.Context(), rand.New(rand.NewPCG(seed, 0)), want, 0, 7)
+		c.Each(t.Context(), 3, func(variants []Variant, v Verdict) bool {
+			if v.Legal {
+				sampled.short = append(sampled.short, variants)
+			}
+			return true
+		})
+	})
+	for i, variants := range sampled.all {
+		all = append(all, inTurn(i+int(seed%6), variants, c.Judge(t.Context(), variants)))
+	}
+	return all
+}
+
+// inTurn is the n-th composition in a version and with families that come in turn.
+func inTurn(n int, variants []Variant, v Verdict) trial {
+	return trial{variants, versions()[n%3], n/3%2 == 1, v}
 }
 
 // unexplained is what breaks and no warning of lint has foretold.

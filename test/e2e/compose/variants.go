@@ -104,6 +104,7 @@ func behind() []Variant {
 		{Name: "portmap nftables", Type: "portmap", Single: `"backend": "nftables", ` + ports},
 		{Name: "portmap-compat nftables", Type: "portmap-compat", Single: ports},
 		{Name: "portmap-compat iptables", Type: "portmap-compat", Single: `"backend": "iptables", ` + ports},
+		{Name: "fastpath", Type: "fastpath"},
 		{Name: "bandwidth", Type: "bandwidth",
 			Single: `"ingressRate": 100000000, "ingressBurst": 10000000, "egressRate": 100000000, "egressBurst": 10000000`},
 		{Name: "firewall", Type: "firewall", Single: `"backend": "iptables"`},

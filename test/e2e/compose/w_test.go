@@ -53,6 +53,7 @@ func mustWork(t *testing.T) []wanted {
 		w14,
 		w("W15", "ptp+host-local", "bandwidth", "portmap-compat nftables"),
 		w("W16", "eni-ipam", "ipvlan", "portmap-compat nftables"),
+		w("W17", "eni-ipam", "routed-veth", "snat", "portmap-compat nftables", "fastpath"),
 	}
 }
 
@@ -72,7 +73,7 @@ func TestMustWork(t *testing.T) {
 		for _, dual := range []bool{false, true} {
 			for _, version := range versions() {
 				patient := version == versions()[len(versions())-1] // nothing of that is a question of the version
-				jobs = append(jobs, job{List("w", version, dual, w.stages...), version, path, patient})
+				jobs = append(jobs, job{Text: List("w", version, dual, w.stages...), Version: version, Path: path, Patient: patient})
 				names = append(names, fmt.Sprintf("%s/%s/%s", w.name, version, families(dual)))
 			}
 		}

@@ -29,13 +29,17 @@ type job struct {
 	Text    []byte
 	Version string
 	Path    []string
-	Patient bool // IPv6 addresses settle as they do on a node, for seconds with some plugins, and every hello is said
+	Fused   []byte // the same list fused: both are lived with, and compared
+	Chance  bool   // names and MACs that a plugin chooses are left out then
+	Patient bool   // IPv6 addresses settle as they do on a node, for seconds with some plugins, and every hello is said
 }
 
 // outcome is what a trial found, or why there was none.
 type outcome struct {
 	*try.Report
-	Err string
+	Err       string
+	Moments   int      // of a life that was lived both ways
+	Different []string // where it differs
 }
 
 // work tries the lists that stand in its input on a node of its own, until the input ends.
@@ -72,6 +76,13 @@ func work(in io.Reader, out io.Writer) error {
 }
 
 func attempt(ctx context.Context, n *node.Node, j job, contracts chain.Contracts) outcome {
+	if j.Fused != nil {
+		steps, diff, err := bothWays(ctx, n, j)
+		if err != nil {
+			return outcome{Err: err.Error()}
+		}
+		return outcome{Moments: steps, Different: diff}
+	}
 	list, problems := chain.Parse("job.conflist", j.Text)
 	if list == nil {
 		return outcome{Err: fmt.Sprint(problems)}

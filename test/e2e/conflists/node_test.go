@@ -67,8 +67,8 @@ func (m *machine) ask(from node.Place, at string, heard bool) string {
 	return a.Who + " sees " + a.Saw.String()
 }
 
-// addresses are the pod's, out of what cnitool printed; six is "" for a pod with IPv4 alone.
-func (m *machine) addresses(result string) (four, six string) {
+// addresses are the pod's, out of what cnitool printed; the second is "" for a pod of one family.
+func (m *machine) addresses(result string) (first, second string) {
 	m.Helper()
 	var r struct {
 		IPs []struct{ Address netip.Prefix }
@@ -77,7 +77,7 @@ func (m *machine) addresses(result string) (four, six string) {
 		m.Fatalf("cannot read the result %s: %v", result, err)
 	}
 	if len(r.IPs) == 2 {
-		six = r.IPs[1].Address.Addr().String()
+		second = r.IPs[1].Address.Addr().String()
 	}
-	return r.IPs[0].Address.Addr().String(), six
+	return r.IPs[0].Address.Addr().String(), second
 }

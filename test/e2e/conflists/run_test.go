@@ -1,6 +1,7 @@
 package conflists
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,15 +21,22 @@ func (m *machine) cni(command, network, pod string, env ...string) string {
 	return m.run("cnitool "+command+" "+network+" /run/netns/"+pod, append(env, "NETCONFPATH=/run", "CNI_PATH="+m.bin)...)
 }
 
-// try runs one list as it lies.
-func (m *machine) try(file string, e expected) {
+// read is a shipped list.
+func (m *machine) read(file string) []byte {
+	m.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "conflists", file))
-	if err == nil {
-		err = os.WriteFile("/run/"+file, text, 0o644)
-	}
 	if err != nil {
 		m.Fatal(err)
 	}
+	return text
+}
+
+// try runs one list; look may look at the first pod while it lives.
+func (m *machine) try(file string, text []byte, e expected, look func(first node.Place)) {
+	if err := os.WriteFile("/run/"+file, text, 0o644); err != nil {
+		m.Fatal(err)
+	}
+	m.Cleanup(func() { os.Remove("/run/" + file) })
 	p1, p2 := m.pod("p1"), m.pod("p2")
 	m.cni("status", e.network, "p1")
 	one, one6 := m.addresses(m.cni("add", e.network, "p1", ports))
@@ -36,29 +44,35 @@ func (m *machine) try(file string, e expected) {
 	m.cni("check", e.network, "p1", ports)
 	m.cni("check", e.network, "p2")
 	host, outside := m.node.Host, m.node.Outside
-	m.serve(host, host.Addr.String()+":80")
-	m.serve(outside, outside.Addr.String()+":80")
-	m.serve(p1, one+":80")
-	m.serve(p2, two+":80")
-	if e.network != "laptop" { // its pods' addresses are unknown to the VPC
-		m.expect(host, one+":80", "p1 sees "+host.Addr.String(), "")
+	self, at := nodeAddress, func(p node.Place) string { return p.Addr.String() }
+	if e.six {
+		self, at = nodeAddress6, func(p node.Place) string { return p.Addr6.String() }
 	}
-	m.expect(p1, outside.Addr.String()+":80", "outside sees "+e.outside, one)
-	m.expect(p1, host.Addr.String()+":80", "vpc-host sees "+e.inside, one)
-	m.expect(p1, two+":80", "p2 sees pod", one)
-	m.expect(p2, one+":80", "p1 sees pod", two)
+	web := func(address string) string { return net.JoinHostPort(address, "80") }
+	m.serve(host, web(at(host)))
+	m.serve(outside, web(at(outside)))
+	m.serve(p1, web(one))
+	m.serve(p2, web(two))
+	if e.network != "laptop" { // its pods' addresses are unknown to the VPC
+		m.expect(host, web(one), "p1 sees "+at(host), "")
+	}
+	m.expect(p1, web(at(outside)), "outside sees "+e.outside, one)
+	m.expect(p1, web(at(host)), "vpc-host sees "+e.inside, one)
+	m.expect(p1, web(two), "p2 sees pod", one)
+	m.expect(p2, web(one), "p1 sees pod", two)
 	if e.port {
-		m.expect(outside, nodeAddress+":8080", "p1 sees "+outside.Addr.String(), "")
-		m.expect(p2, nodeAddress+":8080", "p1 sees pod", two)
-		if got := m.ask(p1, nodeAddress+":8080", true); !strings.HasPrefix(got, "p1 sees ") {
+		m.expect(outside, self+":8080", "p1 sees "+at(outside), "")
+		m.expect(p2, self+":8080", "p1 sees pod", two)
+		if got := m.ask(p1, self+":8080", true); !strings.HasPrefix(got, "p1 sees ") {
 			m.Errorf("p1 → its own host port: %s", got)
 		}
 	} else {
-		m.expect(outside, nodeAddress+":8080", "nothing", "")
+		m.expect(outside, self+":8080", "nothing", "")
 	}
 	if e.dual {
 		m.dual(p1, p2, one6, two6)
 	}
+	look(p1)
 	for range 2 {
 		m.cni("del", e.network, "p1", ports)
 		m.cni("del", e.network, "p2")
@@ -70,7 +84,7 @@ func (m *machine) try(file string, e expected) {
 	if got := m.run("nft list ruleset"); strings.Contains(got, one) || strings.Contains(got, two) {
 		m.Errorf("nft still knows the pods:\n%s", got)
 	}
-	m.expect(outside, nodeAddress+":8080", "nothing", "")
+	m.expect(outside, self+":8080", "nothing", "")
 	m.collect(e.network)
 }
 
@@ -85,7 +99,7 @@ func (m *machine) dual(p1, p2 node.Place, one, two string) {
 	m.expect(p1, "["+host.Addr6.String()+"]:80", "vpc-host sees pod", one)
 	m.expect(p1, "["+two+"]:80", "p2 sees pod", one)
 	m.expect(p2, "["+one+"]:80", "p1 sees pod", two)
-	m.expect(outside, "[2001:db8:110:a::5]:8080", "p1 sees "+outside.Addr6.String(), "")
+	m.expect(outside, nodeAddress6+":8080", "p1 sees "+outside.Addr6.String(), "")
 }
 
 // collect sends what the agent sends when a stage has left the list: a GC with nobody left. The tables go with it.

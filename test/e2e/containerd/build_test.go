@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/enichain/enichain/test/need"
 )
 
 // bin is the folder of the stages and of vpclab, built once.
@@ -15,7 +17,7 @@ var bin string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if !machinesRoot() {
+	if !need.IsMachinesRoot() {
 		return m.Run() // every test is skipped
 	}
 	dir, err := os.MkdirTemp("", "containerd-e2e-")

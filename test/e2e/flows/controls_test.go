@@ -33,8 +33,8 @@ var controls = []control{
 		do:   "nft flush map " + steering + " eni-by-address",
 		fail: []string{"p0: outside to its NodePort by the ENI's address, Local", "p1: outside to its NodePort by the ENI's address, Local"}, dropped: true},
 	{name: "replies of DNATed connections leave by the pod's network interface",
-		do: `nft flush chain ` + steering + ` steer
-			nft add rule ` + steering + ` steer iifgroup vmap @eni-by-pod`,
+		do: `nft flush chain ` + steering + ` pods-0; nft flush chain ` + steering + ` pods-1
+			nft add rule ` + steering + ` pods-1 meta mark set meta mark and 0xffffff80 or 0x1`,
 		fail: []string{"p1: outside to its NodePort, policy Local", "p0: outside to its NodePort by the ENI's address, Local"}, dropped: true},
 	{name: "the whole mark is written",
 		do:   `nft flush chain ` + steering + ` eni-1; nft add rule ` + steering + ` eni-1 meta mark set 0x1`,

@@ -131,9 +131,12 @@ func (w *world) serveAll() {
 }
 
 // up is a world with three pods wired by the real stages, and everybody listening.
-func up(t *testing.T, all ...addresses) *world {
+func up(t *testing.T, all ...addresses) *world { return upWith(t, nil, all...) }
+
+// upWith is up with further stages behind the flagship's.
+func upWith(t *testing.T, further []map[string]any, all ...addresses) *world {
 	w := newWorld(t, all...)
-	w.load()
+	w.load(further...)
 	w.add("p0", both(hostPort0)...)
 	w.add("p1", both(hostPort1)...)
 	w.add("p2")

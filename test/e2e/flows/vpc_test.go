@@ -45,6 +45,7 @@ type addresses struct {
 	webNet          string
 	public          map[string]string
 	localhostToPort bool
+	delegated       []string // prefixes of the node's network interfaces that have the pods' addresses; none: single ones
 	more            []string // addresses for pods beyond the three, on the network interface whose subnet they are in
 }
 
@@ -68,8 +69,9 @@ var four = addresses{
 var six = addresses{
 	family: "ip6",
 	node:   "2001:db8:10::10", eni: "2001:db8:10:1::20",
-	p0: "2001:db8:10::11", p1: "2001:db8:10:1::21", p2: "2001:db8:10:1::22",
-	host: "2001:db8:10:2::30", remote: "2001:db8:10:2::31",
+	p0: "2001:db8:10:0:d0::11", p1: "2001:db8:10:1:d1::21", p2: "2001:db8:10:1:d1::22",
+	delegated: []string{"2001:db8:10:0:d0::/80", "2001:db8:10:1:d1::/80"},
+	host:      "2001:db8:10:2::30", remote: "2001:db8:10:2::31",
 	client: "2001:db8:c::10", web: "2001:db8:e::10", asWeb: "2001:db8:10::10",
 	dns:      "fd00:20::10",
 	toRemote: "fd00:96::10", toP0: "fd00:96::11", toP1: "fd00:96::12", towardsP1: "2001:db8:10:1::20",
@@ -113,8 +115,8 @@ func newWorld(t *testing.T, all ...addresses) *world {
 	must(t, err)
 	t.Cleanup(func() { must(t, w.fabric.Close()) })
 	w.node, w.other = w.instance("node-1"), w.instance("node-2")
-	w.attach("node-1", 0, mac0, func(a addresses) []string { return append([]string{a.node, a.p0}, a.moreOf(0)...) })
-	w.attach("node-1", 1, mac1, func(a addresses) []string { return append([]string{a.eni, a.p1, a.p2}, a.moreOf(1)...) })
+	w.attach("node-1", 0, mac0, func(a addresses) []string { return a.ofPods(0, a.node, a.p0) })
+	w.attach("node-1", 1, mac1, func(a addresses) []string { return a.ofPods(1, a.eni, a.p1, a.p2) })
 	w.attach("node-2", 0, macOther, func(a addresses) []string { return []string{a.host, a.remote} })
 	w.sh(w.node, "ip link add nodelocaldns type veth peer name resolver; ip link set nodelocaldns up")
 	for _, a := range all {
@@ -128,11 +130,17 @@ func newWorld(t *testing.T, all ...addresses) *world {
 		w.sh(w.node, "ip address add "+a.dns+" dev nodelocaldns"+nodad)
 	}
 	w.prepare()
-	if w.pooled() {
-		w.supply()
-	}
+	w.supply()
 	w.cni = libcni.NewCNIConfigWithCacheDir([]string{w.bin}, t.TempDir(), &inside{node: w.node})
 	return w
+}
+
+// ofPods are the single addresses of network interface n: the primary one, and the pods' where they are not delegated.
+func (a addresses) ofPods(n int, primary string, pods ...string) []string {
+	if len(a.delegated) > 0 {
+		return []string{primary}
+	}
+	return append(append([]string{primary}, pods...), a.moreOf(n)...)
 }
 
 // moreOf are the further addresses in the subnet of network interface n.
@@ -144,9 +152,6 @@ func (a addresses) moreOf(n int) (of []string) {
 	}
 	return of
 }
-
-// pooled says whether eni-ipam gives the addresses: pools have IPv4 ones only, so far.
-func (w *world) pooled() bool { return len(w.all) == 1 && w.a.family == "ip" }
 
 func (w *world) outside(name, network, address string) *fabric.Node {
 	w.t.Helper()
@@ -174,6 +179,9 @@ func (w *world) attach(node string, device int, mac string, of func(addresses) [
 			if public := a.public[x]; public != "" {
 				i.Public[netip.MustParseAddr(x)] = netip.MustParseAddr(public)
 			}
+		}
+		if node == "node-1" && len(a.delegated) > 0 {
+			i.Prefixes = append(i.Prefixes, netip.MustParsePrefix(a.delegated[device]))
 		}
 	}
 	must(w.t, w.fabric.Attach(w.t.Context(), node, i))
@@ -205,57 +213,39 @@ func (w *world) enis() []routedveth.ENI {
 	return []routedveth.ENI{{N: 0, MAC: mac0}, one}
 }
 
-// load takes the flagship list.
-func (w *world) load() {
+// load takes the flagship list, with further stages behind.
+func (w *world) load(further ...map[string]any) {
 	w.t.Helper()
 	plugins := []map[string]any{
-		{"type": "eni-ipam"},
+		{"type": "eni-ipam", "families": w.families()},
 		{"type": "routed-veth"},
 		{"type": "snat"},
 		{"type": "portmap-compat", "capabilities": map[string]bool{"portMappings": true}},
 	}
-	if !w.pooled() {
-		plugins[0] = map[string]any{"type": "given"}
-		for pod, result := range w.results() {
-			text, err := json.Marshal(result)
-			must(w.t, err)
-			w.give(pod, text)
-		}
-	}
+	plugins = append(plugins, further...)
 	text, err := json.Marshal(map[string]any{"cniVersion": "1.0.0", "name": "enichain", "plugins": plugins})
 	must(w.t, err)
 	w.list, err = libcni.NetworkConfFromBytes(text)
 	must(w.t, err)
 }
 
-// results are eni-ipam's answers, as the design has them.
-func (w *world) results() map[string]any {
-	all := map[string]any{}
-	for pod, on := range map[string]struct {
-		address   func(addresses) string
-		link, mac string
-	}{
-		"p0": {func(a addresses) string { return a.p0 }, "eth0", mac0},
-		"p1": {func(a addresses) string { return a.p1 }, "eth1", mac1},
-		"p2": {func(a addresses) string { return a.p2 }, "eth1", mac1},
-	} {
-		var ips []map[string]any
-		var routes []map[string]string
-		for _, a := range w.all {
-			address, hop, everywhere := netip.MustParseAddr(on.address(a)), "169.254.1.1", "0.0.0.0/0"
-			if address.Is6() {
-				hop, everywhere = "fe80::1", "::/0"
-			}
-			ips = append(ips, map[string]any{"address": netip.PrefixFrom(address, address.BitLen()).String(), "gateway": hop, "interface": 0})
-			routes = append(routes, map[string]string{"dst": everywhere})
-			for _, n := range a.networks {
-				routes = append(routes, map[string]string{"dst": n})
-			}
-		}
-		all[pod] = map[string]any{"cniVersion": "1.0.0", "ips": ips, "routes": routes,
-			"interfaces": []map[string]string{{"name": on.link, "mac": on.mac}}}
+// families are those of the world, as eni-ipam's configuration has them.
+func (w *world) families() (names []string) {
+	for _, a := range w.all {
+		names = append(names, map[string]string{"ip": "ipv4", "ip6": "ipv6"}[a.family])
 	}
-	return all
+	return names
+}
+
+// wanted are the addresses by which flows know a pod, as a runtime asks for them; none for others.
+func (w *world) wanted(pod string) string {
+	var all []string
+	for _, a := range w.all {
+		if address := map[string]string{"p0": a.p0, "p1": a.p1, "p2": a.p2}[pod]; address != "" {
+			all = append(all, address)
+		}
+	}
+	return strings.Join(all, ",")
 }
 
 func (w *world) runtime(pod string, ports ...port) *libcni.RuntimeConf {
@@ -277,17 +267,19 @@ type port struct {
 func (w *world) add(pod string, ports ...port) {
 	w.t.Helper()
 	w.sh(w.node, "ip netns add "+pod+"; ip -n "+pod+" link set lo up")
-	answer, err := w.cni.AddNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...))
+	rt := w.runtime(pod, ports...)
+	rt.Args = append(rt.Args, [2]string{"IP", w.wanted(pod)})
+	answer, err := w.cni.AddNetworkList(w.t.Context(), w.list, rt)
 	if err != nil {
 		w.t.Fatalf("ADD of %s: %v", pod, err)
 	}
 	result, err := types100.NewResultFromResult(answer)
 	must(w.t, err)
 	want := map[string]string{"p0": w.a.p0, "p1": w.a.p1, "p2": w.a.p2}[pod]
-	if got := result.IPs[0].Address.IP.String(); got != want {
-		w.t.Fatalf("ADD of %s: address %s, want %s", pod, got, want)
+	if got := result.IPs[0].Address.IP.String(); got != want || len(result.IPs) != len(w.all) {
+		w.t.Fatalf("ADD of %s: addresses %v, want %s first of %d", pod, result.IPs, want, len(w.all))
 	}
-	if err := w.cni.CheckNetworkList(w.t.Context(), w.list, w.runtime(pod, ports...)); err != nil {
+	if err := w.cni.CheckNetworkList(w.t.Context(), w.list, rt); err != nil {
 		w.t.Fatalf("CHECK of %s: %v", pod, err)
 	}
 }
@@ -349,7 +341,7 @@ func TestMain(m *testing.M) {
 var build = sync.OnceValues(func() (string, error) {
 	dir := binDir()
 	const upstream = "github.com/containernetworking/plugins/plugins/"
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/eni-ipam", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat",
+	cmd := exec.Command("go", "build", "-o", dir+"/", "./cmd/eni-ipam", "./cmd/routed-veth", "./cmd/snat", "./cmd/portmap-compat", "./cmd/fastpath",
 		upstream+"ipam/host-local", upstream+"meta/portmap", upstream+"meta/bandwidth", upstream+"meta/firewall",
 		upstream+"meta/tuning", upstream+"meta/sbr")
 	cmd.Dir, cmd.Env = "../../..", append(os.Environ(), "CGO_ENABLED=0")

@@ -5,7 +5,6 @@ package generations
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -30,13 +29,7 @@ const (
 	grace   = 2 * time.Second // cni.grace; no ADD here takes that long
 )
 
-func TestMain(m *testing.M) {
-	if err := node.Enter(); err != nil && !errors.Is(err, node.ErrRefused) {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(m.Run())
-}
+func TestMain(m *testing.M) { node.Main(m) }
 
 // machine is the node, its runtime and its daemon.
 type machine struct {

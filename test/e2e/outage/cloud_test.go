@@ -40,30 +40,30 @@ func TestOutages(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, fmt.Sprintf("%s-%d", tc.fault[0], i), tc.lab)
 			l.free("node-1", 4)
-			before := asked(l.calls())
-			l.must("fault", "set", tc.fault[0], tc.fault[1])
+			before := asked(l.Calls())
+			l.Must("fault", "set", tc.fault[0], tc.fault[1])
 			time.Sleep(tc.notice) // a pod right after the accident may hear of its first moment: not what is tried here
 			l.drain("node-1")
 			list := l.impatient(tc.wait.String())
-			failed := l.pods("add", "waits", "--node", "node-1", "--conflist", list)
+			failed := l.Pods("add", "waits", "--node", "node-1", "--conflist", list)
 			pattern := regexp.MustCompile(`POOL_EMPTY no address for default/waits ` +
 				fmt.Sprintf(`after %d s: `, tc.wait/time.Second) + `\d+ of \d+ leased(, [^;]*)?; ` + tc.says + `$`)
 			if !pattern.MatchString(failed[0].Error) {
 				t.Errorf("the pod's error says\n  %s\nwant\n  %s", failed[0].Error, pattern)
 			}
-			if n := asked(l.calls()) - before; n > tc.calls {
+			if n := asked(l.Calls()) - before; n > tc.calls {
 				t.Errorf("EC2 was asked %d times, at most %d would do", n, tc.calls)
 			} else {
 				t.Logf("EC2 was asked %d times", n)
 			}
-			l.must("fault", "clear")
+			l.Must("fault", "clear")
 			began := time.Now()
 			eventually(t, time.Minute, "a pod starts", func() bool {
-				p := l.pods("add", "after", "--node", "node-1", "--conflist", list)[0]
+				p := l.Pods("add", "after", "--node", "node-1", "--conflist", list)[0]
 				return p.Error == ""
 			})
 			t.Logf("a pod started %s after it was mended", time.Since(began).Round(time.Millisecond))
-			l.must("reach", "node-1/after", "http://203.0.113.10")
+			l.Must("reach", "node-1/after", "http://203.0.113.10")
 			l.free("node-1", 4)
 		})
 	}
@@ -77,6 +77,6 @@ func (l *lab) drain(node string) {
 		if n == 0 {
 			return
 		}
-		l.start(fmt.Sprintf("warm%d", i), "--node", node, "--count", fmt.Sprint(n))
+		l.Start(fmt.Sprintf("warm%d", i), "--node", node, "--count", fmt.Sprint(n))
 	}
 }

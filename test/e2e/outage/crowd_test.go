@@ -8,9 +8,10 @@ import (
 	"time"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/test/e2e/live"
 )
 
-// cooldown is that of the policy hurry.
+// cooldown is that of the pool live.Still.
 const cooldown = 3 * time.Second
 
 // TestCrowd starts 50 pods at once and ends them at once, three times over.
@@ -19,24 +20,24 @@ func TestCrowd(t *testing.T) {
 	l := newLab(t, "crowd", oneNode("m5.4xlarge"))
 	ended := map[string]time.Time{} // address → before its last pod's end
 	for round := range 3 {
-		pods := l.start(fmt.Sprintf("round%d", round), "--count", "50", "--node", "node-1")
-		l.start("ported", "--port", "8080:80", "--node", "node-1")
+		pods := l.Start(fmt.Sprintf("round%d", round), "--count", "50", "--node", "node-1")
+		l.Start("ported", "--port", "8080:80", "--node", "node-1")
 		l.distinct(51)
 		l.coolDown(ended)
 		for _, i := range []int{0, 24, 49} {
-			l.must("reach", "vpc-host", "http://"+pods[i].address())
-			l.must("reach", "node-1/"+pods[i].Name, "http://203.0.113.10")
+			l.Must("reach", "vpc-host", "http://"+pods[i].Address())
+			l.Must("reach", "node-1/"+pods[i].Name, "http://203.0.113.10")
 		}
-		l.must("reach", "internet", "http://198.51.100.1:8080")
+		l.Must("reach", "internet", "http://198.51.100.1:8080")
 		began := time.Now()
-		for _, p := range l.pods("ls") {
-			ended[p.address()] = began
+		for _, p := range l.Pods("ls") {
+			ended[p.Address()] = began
 		}
-		l.end("--all")
+		l.End("--all")
 		l.nothingLeft("node-1", pods)
 	}
-	if r := l.run("drops"); strings.Contains(r.out, "node-1") {
-		t.Errorf("the VPC dropped packets of the node:\n%s", r.out)
+	if r := l.Run("drops"); strings.Contains(r.Out, "node-1") {
+		t.Errorf("the VPC dropped packets of the node:\n%s", r.Out)
 	}
 }
 
@@ -44,12 +45,12 @@ func TestCrowd(t *testing.T) {
 func (l *lab) distinct(n int) {
 	l.t.Helper()
 	owner := map[string]string{}
-	live := l.pods("ls")
+	live := l.Pods("ls")
 	for _, p := range live {
-		if other, taken := owner[p.address()]; taken || p.address() == "" {
-			l.t.Errorf("%s and %s both have %q", p.Name, other, p.address())
+		if other, taken := owner[p.Address()]; taken || p.Address() == "" {
+			l.t.Errorf("%s and %s both have %q", p.Name, other, p.Address())
 		}
-		owner[p.address()] = p.Name
+		owner[p.Address()] = p.Name
 	}
 	s := l.mustState("node-1")
 	if len(live) != n || len(s.Leases) != n {
@@ -75,23 +76,23 @@ func (l *lab) coolDown(ended map[string]time.Time) {
 var podGroup = regexp.MustCompile(`group (7[0-9]{3}|80[0-2][0-9])\b`)
 
 // nothingLeft wants nothing of any pod in a node: no link, route, nft object, namespace, cached result or lease.
-func (l *lab) nothingLeft(node string, pods []pod) {
+func (l *lab) nothingLeft(node string, pods []live.Pod) {
 	l.t.Helper()
 	if s := l.mustState(node); len(s.Leases) != 0 || count(s, ipam.Leased) != 0 || len(s.Tickets) != 0 {
 		l.t.Errorf("%d leases, %d leased addresses, %d tickets are left", len(s.Leases), count(s, ipam.Leased), len(s.Tickets))
 	}
 	left := ""
-	eventually(l.t, 10*time.Second, "links and namespaces of pods are gone", func() bool {
-		left = l.sh(node, "ip -o link show; ls /run/netns")
+	eventually(l.t, time.Minute, "links and namespaces of pods are gone", func() bool {
+		left = l.On(node, "ip -o link show; ls /run/netns")
 		return !podGroup.MatchString(left) && !strings.Contains(left, "round")
 	})
-	if routes := l.sh(node, "ip route show table all proto 233 | grep -v 'table eni-' || true"); routes != "" {
+	if routes := l.On(node, "ip route show table all proto 233 | grep -v 'table eni-' || true"); routes != "" {
 		l.t.Errorf("routes are left:\n%s", routes)
 	}
-	rules := l.sh(node, "nft list ruleset; ls /var/lib/cni/results")
+	rules := l.On(node, "nft list ruleset; ls /var/lib/cni/results")
 	for _, p := range pods {
-		if regexp.MustCompile(`\b(` + regexp.QuoteMeta(p.address()) + `|` + p.Name + `)\b`).MatchString(rules) {
-			l.t.Errorf("%s (%s) is left in\n%s", p.Name, p.address(), rules)
+		if regexp.MustCompile(`\b(` + regexp.QuoteMeta(p.Address()) + `|` + p.Name + `)\b`).MatchString(rules) {
+			l.t.Errorf("%s (%s) is left in\n%s", p.Name, p.Address(), rules)
 		}
 	}
 	if strings.Contains(rules, "8080") {

@@ -11,12 +11,13 @@ import (
 	"time"
 
 	"github.com/enichain/enichain/ipam"
+	"github.com/enichain/enichain/test/e2e/live"
 )
 
 // background runs a job inside a machine until the test ends, and hands its lines to hear.
 func (l *lab) background(machine string, hear func(line string), command ...string) {
 	l.t.Helper()
-	cmd := l.command(append([]string{"exec", machine, "--"}, command...)...)
+	cmd := l.Command(append([]string{"exec", machine, "--"}, command...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		l.t.Fatal(err)
@@ -44,7 +45,7 @@ func (l *lab) background(machine string, hear func(line string), command ...stri
 func TestNoFlowOfTheOldPod(t *testing.T) {
 	t.Parallel()
 	l := newLab(t, "flow", oneNode("t3.medium"))
-	old := l.start("old", "--port", "9000:80/udp")[0]
+	old := l.Start("old", "--port", "9000:80/udp")[0]
 
 	var byPort, stranger atomic.Int64
 	l.background("internet", func(line string) {
@@ -55,34 +56,34 @@ func TestNoFlowOfTheOldPod(t *testing.T) {
 			stranger.Add(1)
 		}
 	}, os.Args[0], insideMark, "talk", "198.51.100.1:9000")
-	eventually(t, 5*time.Second, "the client hears the old pod by the host port", func() bool { return byPort.Load() > 0 })
+	eventually(t, time.Minute, "the client hears the old pod by the host port", func() bool { return byPort.Load() > 0 })
 
 	var streaming atomic.Bool
 	l.background("internet", func(line string) {
 		if strings.HasPrefix(line, "streaming") {
 			streaming.Store(true)
 		} else if line == "ready" {
-			talk := l.command("exec", "node-1", "--", "ip", "netns", "exec", "old", "timeout", "1", os.Args[0], insideMark, "talk", "203.0.113.10:7777")
+			talk := l.Command("exec", "node-1", "--", "ip", "netns", "exec", "old", "timeout", "1", os.Args[0], insideMark, "talk", "203.0.113.10:7777")
 			go func() { _ = talk.Run() }() // timeout ends it; without it nothing streams
 		}
 	}, os.Args[0], insideMark, "stream", ":7777")
-	eventually(t, 5*time.Second, "the internet streams to the old pod", streaming.Load)
+	eventually(t, time.Minute, "the internet streams to the old pod", streaming.Load)
 
-	l.end("old")
-	eventually(t, 20*time.Second, "the address is free again", func() bool {
+	l.End("old")
+	eventually(t, time.Minute, "the address is free again", func() bool {
 		for _, a := range l.mustState("node-1").Addresses {
-			if a.Address.String() == old.address() {
+			if a.Address.String() == old.Address() {
 				return a.State == ipam.Free
 			}
 		}
 		return false
 	})
-	heir := l.inherit("new", old.address())
-	if heir.address() != old.address() {
-		t.Fatalf("the new pod has %s, not %s", heir.address(), old.address())
+	heir := l.inherit("new", old.Address())
+	if heir.Address() != old.Address() {
+		t.Fatalf("the new pod has %s, not %s", heir.Address(), old.Address())
 	}
 	before := l.noPorts("new")
-	l.must("reach", "node-1/new", "udp://203.0.113.10") // it is wired; and by now a packet of the old flows would be here
+	l.Must("reach", "node-1/new", "udp://203.0.113.10") // it is wired; and by now a packet of the old flows would be here
 	time.Sleep(20 * pace)                               // what must not come cannot be waited for
 	if n := stranger.Load(); n != 0 {
 		t.Errorf("the client of the old pod's host port was answered %d times by the new pod", n)
@@ -93,20 +94,16 @@ func TestNoFlowOfTheOldPod(t *testing.T) {
 }
 
 // inherit starts a pod with an address of the test's choice.
-func (l *lab) inherit(name, address string) pod {
+func (l *lab) inherit(name, address string) live.Pod {
 	l.t.Helper()
-	text, err := os.ReadFile("../../../conflists/05-enichain.conflist")
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	list := strings.Replace(string(text), `"type": "eni-ipam"`, `"type": "eni-ipam", "args": { "cni": { "ips": ["`+address+`"] } }`, 1)
-	return l.start(name, "--conflist", l.file("inherit.conflist", list))[0]
+	list := l.List("05-enichain.conflist", map[string]any{"args": map[string]any{"cni": map[string]any{"ips": []string{address}}}})
+	return l.Start(name, "--conflist", list)[0]
 }
 
 // noPorts counts the datagrams that came to a pod's ports where nobody listens.
 func (l *lab) noPorts(pod string) int {
 	l.t.Helper()
-	line := l.sh("node-1", "ip netns exec "+pod+" grep ^Udp: /proc/net/snmp | tail -1")
+	line := l.On("node-1", "ip netns exec "+pod+" grep ^Udp: /proc/net/snmp | tail -1")
 	fields := strings.Fields(line)
 	if len(fields) < 3 {
 		l.t.Fatalf("/proc/net/snmp: %q", line)

@@ -4,9 +4,11 @@ package repair_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,8 +17,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// limit is how long a node may be without what was taken.
-const limit = 2 * time.Second
+// limit is when a test gives up on what was taken. It mostly is back in 40 to 160 ms, which the log tells; a busy machine may
+// take longer, and a test of speed this is not.
+const limit = 15 * time.Second
 
 // So many repairs in a row are no fight to the agent, which gets slower in one; after a rest there is none.
 const (
@@ -35,7 +38,7 @@ var damages = []string{
 		`nft delete rule inet $1 $2 handle $3`),
 	`nft delete element inet enichain-portmap-compat ports '{ tcp . 8080 }'`,
 	`nft delete element inet enichain-snat inside-1 '{ 10.110.0.0/16 }'`,
-	`nft delete element inet enichain-routed-veth eni-by-pod '{ 7001 }'`,
+	`nft delete element inet enichain-routed-veth eni-by-link '{ 7001 }'`,
 	`nft flush set inet enichain-portmap-compat pods`,
 	`nft flush set inet enichain-portmap-compat hairpin`,
 	`ip rule flush`,
@@ -49,8 +52,15 @@ func oneOf(list, do string) string {
 	return `set -- $(` + list + ` | awk -v n=%d '{line[NR-1]=$0} END {print line[n %% NR]}') && { ` + do + `; }`
 }
 
+func TestMain(m *testing.M) {
+	flag.Parse()
+	flag.Set("test.parallel", "3") // most of the time is spent resting
+	os.Exit(m.Run())
+}
+
+// TestRepair shares its damages among two labs that rest at the same time: nearly all of its time is rest.
 func TestRepair(t *testing.T) {
-	l := newLab(t, "random")
+	t.Parallel()
 	seed := rand.Uint64()
 	if text := os.Getenv("SEED"); text != "" {
 		var err error
@@ -60,25 +70,40 @@ func TestRepair(t *testing.T) {
 	}
 	t.Logf("SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	l.must("pod", "add", "web", "--port", "8080:80")
-	l.must("pod", "add", "p", "--count", "6", "--node", "node-1") // the primary interface has room for five
+	order := random.Perm(len(damages))
+	for range 5 {
+		order = append(order, random.IntN(len(damages)))
+	}
+	for share := range slices.Chunk(order, len(order)/2) {
+		var lines []string
+		for _, i := range share {
+			line := damages[i]
+			if strings.Contains(line, "%d") {
+				line = fmt.Sprintf(line, random.IntN(1000))
+			}
+			lines = append(lines, line)
+		}
+		t.Run("half", func(t *testing.T) {
+			t.Parallel()
+			newLab(t, "random").repairs(lines)
+		})
+	}
+}
+
+// repairs does one damage after the other, and wants each mended and the pods' traffic as before.
+func (l *lab) repairs(lines []string) {
+	t := l.t
+	l.Must("pod", "add", "web", "--port", "8080:80")
+	l.Must("pod", "add", "p", "--count", "6", "--node", "node-1") // the primary interface has room for five
 	node := strings.TrimSpace(l.sh(`ip -4 -o addr show dev eth0 | awk '{sub("/.*", "", $4); print $4}'`))
 	pods := l.pods()
 	before := l.settled()
 	if !strings.Contains(before, "enichain-portmap-compat") || !strings.Contains(before, "lookup eni-1") {
 		t.Fatalf("the node has no ports or one interface:\n%s", before)
 	}
-	order := random.Perm(len(damages))
-	for range 5 {
-		order = append(order, random.IntN(len(damages)))
-	}
-	for step, i := range order {
+	for step, damage := range lines {
 		if step%quickRepairs == quickRepairs-1 {
 			time.Sleep(noFight)
-		}
-		damage := damages[i]
-		if strings.Contains(damage, "%d") {
-			damage = fmt.Sprintf(damage, random.IntN(1000))
 		}
 		began := time.Now()
 		l.sh(damage)
@@ -87,33 +112,36 @@ func TestRepair(t *testing.T) {
 		}
 		took := time.Since(began)
 		if now != before {
-			t.Fatalf("SEED=%d: %s after %q (-before +after)\n%s", seed, took, damage, cmp.Diff(strings.Split(before, "\n"), strings.Split(now, "\n")))
+			t.Fatalf("%s after %q (-before +after)\n%s", took, damage, cmp.Diff(strings.Split(before, "\n"), strings.Split(now, "\n")))
 		}
 		t.Logf("%4d ms  %s", took.Milliseconds(), damage)
 		l.traffic(node, pods)
 	}
-	l.counted(len(order))
+	l.counted(len(lines))
 }
 
 // TestRepairWhilePodsEnd flushes while pods with ports come to their end: what was put back for one whose DEL was
 // halfway goes again.
 func TestRepairWhilePodsEnd(t *testing.T) {
+	t.Parallel()
 	l := newLab(t, "ends")
-	l.must("pod", "add", "stays", "--port", "8080:80")
+	l.Must("pod", "add", "stays", "--port", "8080:80")
 	for round := range 3 {
+		if round > 0 {
+			time.Sleep(noFight)
+		}
 		var ending []string
 		for i := range 3 {
 			name := fmt.Sprintf("ends-%d-%d", round, i)
-			l.must("pod", "add", name, "--port", fmt.Sprintf("%d:80", 8081+i))
+			l.Must("pod", "add", name, "--port", fmt.Sprintf("%d:80", 8081+i))
 			ending = append(ending, name)
 		}
 		flushed := make(chan error)
 		go func() {
-			_, err := l.run("exec", "node-1", "--", "sh", "-c", "for i in 1 2 3 4 5; do nft flush ruleset; sleep 0.03; done")
-			flushed <- err
+			flushed <- l.Command("exec", "node-1", "--", "sh", "-c", "for i in 1 2 3 4 5; do nft flush ruleset; sleep 0.03; done").Run()
 		}()
 		for _, name := range ending {
-			l.must("pod", "del", name)
+			l.Must("pod", "del", name)
 		}
 		if err := <-flushed; err != nil {
 			t.Fatal(err)
@@ -121,17 +149,16 @@ func TestRepairWhilePodsEnd(t *testing.T) {
 		left := ""
 		for began := time.Now(); time.Since(began) < 5*time.Second; time.Sleep(100 * time.Millisecond) {
 			left = l.sh(`nft list table inet enichain-portmap-compat | grep -o 'enichain/[0-9a-f]*/eth0' | sort -u`)
-			if strings.Count(left, "\n") == 1 {
+			if len(strings.Fields(left)) == 1 {
 				break
 			}
 		}
-		if strings.Count(left, "\n") != 1 {
+		if len(strings.Fields(left)) != 1 {
 			t.Fatalf("ports are of\n%s, want one pod", left)
 		}
 		if got := l.said("internet", "http://198.51.100.1:8080"); !strings.HasPrefix(got, "hello from stays") {
 			t.Errorf("the pod that stays: %q", got)
 		}
-		time.Sleep(noFight)
 	}
 }
 
@@ -142,7 +169,7 @@ func (l *lab) pods() map[string]string {
 		Name      string
 		Addresses []string
 	}
-	if err := json.Unmarshal([]byte(l.must("--format", "json", "pod", "ls")), &all); err != nil {
+	if err := json.Unmarshal([]byte(l.Must("--format", "json", "pod", "ls")), &all); err != nil {
 		l.t.Fatal(err)
 	}
 	pods := map[string]string{}
@@ -169,7 +196,7 @@ func (l *lab) traffic(node string, pods map[string]string) {
 		}
 	}
 	if more := l.drops() - dropped; more != 0 {
-		l.t.Errorf("the VPC dropped %d packets:\n%s", more, l.must("drops"))
+		l.t.Errorf("the VPC dropped %d packets:\n%s", more, l.Must("drops"))
 	}
 	if l.t.Failed() {
 		l.t.FailNow()
@@ -178,7 +205,7 @@ func (l *lab) traffic(node string, pods map[string]string) {
 
 func (l *lab) vpcHost() string {
 	l.t.Helper()
-	out := l.must("exec", "vpc-host", "--", "ip", "-4", "-o", "addr", "show", "dev", "eth0")
+	out := l.Must("exec", "vpc-host", "--", "ip", "-4", "-o", "addr", "show", "dev", "eth0")
 	address, _, _ := strings.Cut(strings.Fields(out)[3], "/")
 	return address
 }

@@ -28,7 +28,7 @@ func (b *bench) pods(args ...string) []pod {
 	return pods
 }
 
-// lab writes a lab file of one node of a type.
+// labFile writes a lab file of one node of a type.
 func labFile(t *testing.T, kind, policy string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "lab.yaml")
@@ -36,7 +36,7 @@ func labFile(t *testing.T, kind, policy string) string {
 vpc: 10.120.0.0/16
 subnets: [{ name: subnet-a, cidr: 10.120.0.0/20, zone: lab-1a }]
 nodes: [{ name: node-1, type: %s, subnet: subnet-a }]
-enichaind: { pools: [{ name: default, %s }] }
+enichaind: { pools: [{ name: default, mode: secondary, %s }] }
 `, kind, policy)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		t.Fatal(err)

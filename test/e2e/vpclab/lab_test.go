@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/enichain/enichain/test/e2e/live"
 	"github.com/enichain/enichain/test/need"
 )
 
@@ -110,38 +111,22 @@ func (b *bench) must(args ...string) string {
 // aws runs the unmodified aws CLI against a lab.
 func (b *bench) aws(lab string, args ...string) string {
 	b.t.Helper()
-	need.Tool(b.t, "aws", "awscli")
 	var env map[string]string
 	if err := json.Unmarshal([]byte(b.must("env", "--lab", lab, "--format", "json")), &env); err != nil {
 		b.t.Fatal(err)
 	}
-	program := "/usr/bin/aws" // Debian's; a version manager's shim may stand before it
-	if _, err := os.Stat(program); err != nil {
-		program = "aws"
-	}
-	cmd := exec.Command(program, append([]string{"--endpoint-url", env["AWS_ENDPOINT_URL_EC2"], "--output", "text", "ec2"}, args...)...)
-	cmd.Env = b.env
-	for name, value := range env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	var words bytes.Buffer
-	cmd.Stderr = &words
-	out, err := cmd.Output()
-	if err != nil {
-		b.t.Fatalf("aws ec2 %s: %v\n%s", strings.Join(args, " "), err, words.String())
-	}
-	return strings.TrimSpace(string(out))
+	return live.EC2(b.t, env, args...)
 }
 
 // eventually waits for a condition.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(15 * time.Second); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		if done() {
 			return
 		}
 	}
-	t.Fatalf("after 15 s it is still not so: %s", what)
+	t.Fatalf("after a minute it is still not so: %s", what)
 }
 
 // labState is a lab's state.json.

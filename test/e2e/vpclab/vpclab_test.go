@@ -72,24 +72,30 @@ func TestPods(t *testing.T) {
 	before := b.must("exec", "node-1", "--", "sh", "-c", "ip -o link | wc -l")
 	b.must("pod", "add", "web", "--port", "8080:80", "--conflist", list)
 	b.must("pod", "add", "burst", "--count", "5", "--conflist", list)
+	b.must("pod", "add", "team/ledger", "--conflist", list)
 	for _, question := range []struct{ from, to, want string }{
 		{"internet", "http://198.51.100.1:8080", "hello from web; you are 203.0.113.10"},
 		{"web", "http://203.0.113.10", "hello from internet; you are 198.51.100.1"},
 		{"web", "udp://203.0.113.10", "hello from internet; you are 198.51.100.1"},
 		{"node-1/burst-3", "http://192.168.100.10", "hello from client; you are 10.110.10."},
+		{"team/ledger", "http://192.168.100.10", "hello from client; you are 10.110.10."},
+		{"ledger", "http://192.168.100.10", "hello from client; you are 10.110.10."},
+		{"node-1/ledger", "http://192.168.100.10", "hello from client; you are 10.110.10."},
+		{"node-1/team/ledger", "http://192.168.100.10", "hello from client; you are 10.110.10."},
+		{"node-1/team_ledger", "http://192.168.100.10", "hello from client; you are 10.110.10."},
 	} {
 		if got := b.must("reach", question.from, question.to); !strings.Contains(got, question.want) {
 			t.Errorf("%s asks %s: %s, want %s", question.from, question.to, got, question.want)
 		}
 	}
 	var pods []struct{ Name, Netns string }
-	if err := json.Unmarshal([]byte(b.must("pod", "ls", "--format", "json")), &pods); err != nil || len(pods) != 6 {
-		t.Errorf("%d pods, want 6: %v", len(pods), err)
+	if err := json.Unmarshal([]byte(b.must("pod", "ls", "--format", "json")), &pods); err != nil || len(pods) != 7 {
+		t.Errorf("%d pods, want 7: %v", len(pods), err)
 	}
 	if r := b.run("pod", "add", "web", "--conflist", list); r.code != 1 || !strings.Contains(r.out, "there is a pod default/web already") {
 		t.Errorf("a second pod of that name: exit %d\n%s", r.code, r.out)
 	}
-	b.must("pod", "del", "burst", "web")
+	b.must("pod", "del", "burst", "web", "team/ledger")
 	if after := b.must("exec", "node-1", "--", "sh", "-c", "ip -o link | wc -l"); after != before {
 		t.Errorf("%s links before the pods, %s after", before, after)
 	}
@@ -202,7 +208,7 @@ func TestBadInput(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"unknown lab", []string{"up", "three-nodes"}, 2, []string{`"three-nodes" is neither a built-in lab (one-node, two-nodes, demo) nor a file`}},
+		{"unknown lab", []string{"up", "three-nodes"}, 2, []string{`"three-nodes" is neither a built-in lab (demo, one-node, pools, two-nodes) nor a file`}},
 		{"all faults of a file", []string{"up", file}, 2, []string{`subnets[0].name "a"`, "subnets[0].cidr 10.1.0.0/24: not inside vpc 10.0.0.0/16",
 			"subnets[0].zone: missing", `nodes[0].name "Node"`, `nodes[0].type "t9.huge": the lab knows`, `nodes[0].subnet "b"`}},
 		{"speed", []string{"up", "--speed", "fast"}, 2, []string{`--speed "fast"`}},

@@ -13,9 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// MTU of links inside a VPC, and of the way to the internet (EC2 user guide, "Network MTU for your instance").
+// MTU of links inside a VPC, and of the way to the internet (EC2 user guide, "Network MTU for your instance"). A link that
+// appears in a running machine has its driver's, until somebody asks DHCP or sets it.
 const (
 	mtu         = 9001
+	driverMTU   = 1500
 	internetMTU = 1500
 )
 
@@ -41,7 +43,8 @@ type Interface struct {
 	// Public are the addresses that the internet knows, by the interface's own.
 	Public map[netip.Addr]netip.Addr
 	// Boot configures the link as an image's DHCP client does for its first interface: up, the primary address with
-	// the subnet's length, the default route. Without it the link appears down and bare.
+	// the subnet's length, the default route, the VPC's MTU. Without it the link appears down and bare, with the
+	// driver's MTU: longer packets to it are lost.
 	Boot bool
 }
 
@@ -72,13 +75,16 @@ func (f *Fabric) Attach(ctx context.Context, node string, i Interface) error {
 		return err
 	}
 	f.serial++
-	inside := i.link()
+	inside, size := i.link(), driverMTU
+	if i.Boot {
+		size = mtu
+	}
 	veth := &netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Index: firstIndex + f.serial, Name: fmt.Sprintf("eni%d", f.serial), MTU: mtu,
 			HardwareAddr: routerMAC(f.serial), TxQLen: -1, Alias: i.ID + " " + node + " " + inside},
-		PeerName: inside, PeerHardwareAddr: i.MAC, PeerMTU: mtu, PeerNamespace: netlink.NsFd(int(n.ns)),
+		PeerName: inside, PeerHardwareAddr: i.MAC, PeerMTU: uint32(size), PeerNamespace: netlink.NsFd(int(n.machine.Load().ns)),
 	}
-	if err := f.router.handle.LinkAdd(veth); err != nil {
+	if err := f.router.handle().LinkAdd(veth); err != nil {
 		return fmt.Errorf("fabric: cannot make %s of %s for %s: %w", inside, node, i.ID, err)
 	}
 	p := &port{Interface: i, node: n, link: veth}
@@ -91,9 +97,12 @@ func (f *Fabric) Attach(ctx context.Context, node string, i Interface) error {
 		err = f.boot(n, i)
 	}
 	if err != nil {
-		return errors.Join(fmt.Errorf("fabric: cannot attach %s to %s: %w", i.ID, node, err), f.router.handle.LinkDel(veth))
+		return errors.Join(fmt.Errorf("fabric: cannot attach %s to %s: %w", i.ID, node, err), f.router.handle().LinkDel(veth))
 	}
 	f.ports[i.ID], f.byIndex[p.index] = p, p
+	if len(f.loss) > 0 {
+		return f.lose(ctx)
+	}
 	return nil
 }
 
@@ -142,7 +151,7 @@ var gateway6 = netip.MustParseAddr("fe80::1")
 
 // plug readies the router's end: permanent neighbours, so that the instance is never asked for an address.
 func (f *Fabric) plug(p *port) error {
-	h := f.router.handle
+	h := f.router.handle()
 	link, err := h.LinkByName(p.name())
 	if err != nil {
 		return err
@@ -188,7 +197,7 @@ func (f *Fabric) Addresses(ctx context.Context, i Interface) error {
 func (f *Fabric) change(ctx context.Context, p *port, i Interface) error {
 	gone, added := difference(owned(p.Interface), owned(i))
 	for _, x := range gone {
-		if err := f.router.handle.RouteDel(p.route(x)); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := f.router.handle().RouteDel(p.route(x)); err != nil && !errors.Is(err, unix.ESRCH) {
 			return fmt.Errorf("cannot withdraw the route to %s: %w", x, err)
 		}
 	}
@@ -206,7 +215,7 @@ func (f *Fabric) change(ctx context.Context, p *port, i Interface) error {
 		return err
 	}
 	for _, x := range added {
-		if err := f.router.handle.RouteReplace(p.route(x)); err != nil {
+		if err := f.router.handle().RouteReplace(p.route(x)); err != nil {
 			return fmt.Errorf("cannot route %s to it: %w", x, err)
 		}
 	}
@@ -257,11 +266,11 @@ func (p *port) route(to netip.Prefix) *netlink.Route {
 
 // boot does what the image's DHCP client does for the first interface.
 func (f *Fabric) boot(n *Node, i Interface) error {
-	link, err := n.handle.LinkByName(i.link())
+	link, err := n.handle().LinkByName(i.link())
 	if err != nil {
 		return err
 	}
-	if err := n.handle.LinkSetUp(link); err != nil {
+	if err := n.handle().LinkSetUp(link); err != nil {
 		return err
 	}
 	seen := map[bool]bool{}
@@ -278,11 +287,11 @@ func (f *Fabric) boot(n *Node, i Interface) error {
 			}
 			address, gateway = netip.PrefixFrom(a, subnet.Bits()), subnet.Masked().Addr().Next()
 		}
-		if err := n.handle.AddrReplace(link, &netlink.Addr{IPNet: ipnet(address), Flags: nodad}); err != nil {
+		if err := n.handle().AddrReplace(link, &netlink.Addr{IPNet: ipnet(address), Flags: nodad}); err != nil {
 			return fmt.Errorf("cannot configure %s: %w", address, err)
 		}
 		all := netip.PrefixFrom(gateway.Unmap(), 0).Masked()
-		if err := n.handle.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipnet(all), Gw: gateway.AsSlice()}); err != nil {
+		if err := n.handle().RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: ipnet(all), Gw: gateway.AsSlice()}); err != nil {
 			return fmt.Errorf("cannot route by %s: %w", gateway, err)
 		}
 	}
@@ -313,7 +322,7 @@ func (f *Fabric) Detach(ctx context.Context, id string) error {
 		script.WriteString(sourceElement("delete", p, x))
 	}
 	script.WriteString(publicElements("delete", p.Public))
-	err := f.router.handle.LinkDel(p.link)
+	err := f.router.handle().LinkDel(p.link)
 	if errors.Is(err, unix.ENODEV) {
 		err = nil // somebody deleted the node's end, or its namespace is gone
 	}

@@ -36,6 +36,9 @@ type Fabric struct {
 	ports   map[string]*port // by interface id
 	byIndex map[int]*port    // by the index of the router's link
 	serial  int              // of router ports; never used twice
+	disks   map[string]disk  // of stopped instances, by name
+	stopped map[string]*Node
+	loss    map[string]int // packets in ten thousand that are lost, by node
 }
 
 // Up makes the router. Close ends it and everything made on it.
@@ -52,7 +55,8 @@ func Up(ctx context.Context, c Config) (*Fabric, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Fabric{config: c, router: router, nodes: map[string]*Node{}, ports: map[string]*port{}, byIndex: map[int]*port{}}
+	f := &Fabric{config: c, router: router, nodes: map[string]*Node{}, ports: map[string]*port{}, byIndex: map[int]*port{},
+		disks: map[string]disk{}, stopped: map[string]*Node{}, loss: map[string]int{}}
 	if err := f.setUp(ctx); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
@@ -63,7 +67,7 @@ func (f *Fabric) setUp(ctx context.Context) error {
 	if err := f.router.sysctl(routerSysctls); err != nil {
 		return err
 	}
-	lo, err := f.router.handle.LinkByName("lo")
+	lo, err := f.router.handle().LinkByName("lo")
 	if err != nil {
 		return fmt.Errorf("fabric: cannot find the router's lo: %w", err)
 	}
@@ -74,12 +78,12 @@ func (f *Fabric) setUp(ctx context.Context) error {
 		}
 	}
 	for _, a := range own {
-		if err := f.router.handle.AddrAdd(lo, &netlink.Addr{IPNet: ipnet(host(a)), Flags: nodad}); err != nil {
+		if err := f.router.handle().AddrAdd(lo, &netlink.Addr{IPNet: ipnet(host(a)), Flags: nodad}); err != nil {
 			return fmt.Errorf("fabric: cannot give the router %s: %w", a, err)
 		}
 	}
 	for _, n := range f.config.Networks { // more specific routes are the interfaces' own; see chain forwarding
-		if err := f.router.handle.RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipnet(n)}); err != nil {
+		if err := f.router.handle().RouteAdd(&netlink.Route{LinkIndex: lo.Attrs().Index, Dst: ipnet(n)}); err != nil {
 			return fmt.Errorf("fabric: cannot route %s to nowhere: %w", n, err)
 		}
 	}
@@ -109,6 +113,9 @@ func (f *Fabric) Router() *Node { return f.router }
 func (f *Fabric) Node(name string) *Node {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if n := f.stopped[name]; n != nil {
+		return n
+	}
 	return f.nodes[name]
 }
 
@@ -122,7 +129,7 @@ func (f *Fabric) Instance(ctx context.Context, name string) (*Node, error) {
 func (f *Fabric) node(ctx context.Context, name string, script string) (*Node, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if _, taken := f.nodes[name]; taken || name == "" {
+	if f.nodes[name] != nil || f.stopped[name] != nil || name == "" {
 		return nil, fmt.Errorf("fabric: a node's name must be new and not empty: %q", name)
 	}
 	n, err := anchor(ctx, name, script)
@@ -144,6 +151,8 @@ func (f *Fabric) Terminate(ctx context.Context, name string) error {
 	}
 	n := f.nodes[name]
 	delete(f.nodes, name)
+	delete(f.disks, name)
+	delete(f.stopped, name)
 	f.mu.Unlock()
 	var all error
 	for _, id := range ids {

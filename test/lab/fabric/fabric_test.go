@@ -203,7 +203,7 @@ func TestWhatIsDropped(t *testing.T) {
 			if test.before != "" {
 				run(t, test.from, test.before)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
 			follow := f.Follow(ctx)
 			if said := askInVain(test.from, test.source, test.to); !strings.Contains(said, "timeout") {
@@ -226,8 +226,8 @@ func TestAttachAndDetach(t *testing.T) {
 	n := node(t, f, "node-1")
 	attach(t, f, "node-1", eni("eni-1", 0, 1, "10.0.1.10"))
 	attach(t, f, "node-1", eni("eni-2", 1, 2, "10.0.1.20", "10.0.1.21"))
-	if got := run(t, n, "ip -o link show eth1"); !strings.Contains(got, "02:00:00:00:00:02") || !strings.Contains(got, "mtu 9001") || strings.Contains(got, ",UP") {
-		t.Errorf("the link of eni-2 is not bare, of MTU 9001 and of its MAC: %s", got)
+	if got := run(t, n, "ip -o link show eth1"); !strings.Contains(got, "02:00:00:00:00:02") || !strings.Contains(got, "mtu 1500") || strings.Contains(got, ",UP") {
+		t.Errorf("the link of eni-2 is not bare, of the driver's MTU and of its MAC: %s", got)
 	}
 	for _, bad := range []struct {
 		name string
@@ -308,7 +308,7 @@ func TestAddressesMove(t *testing.T) {
 	if got := ask(two, "10.0.1.66", "10.0.1.10"); got != "you are 10.0.1.66" {
 		t.Errorf("from an address of a prefix: %s", got)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	follow := f.Follow(ctx)
 	askInVain(one, "10.0.1.99", "10.0.1.20")

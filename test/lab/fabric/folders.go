@@ -1,5 +1,11 @@
 package fabric
 
+// anotherBoot makes a machine's boot another one than the kernel's.
+const anotherBoot = `
+cat /proc/sys/kernel/random/uuid > /run/boot_id
+mount --bind /run/boot_id /proc/sys/kernel/random/boot_id
+`
+
 // bare is what a namespace without folders of its own runs: the hostname is for people, so it may fail.
 const bare = `mount --make-rprivate / && hostname "$0" 2>/dev/null`
 

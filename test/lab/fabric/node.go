@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 
 	"github.com/vishvananda/netlink"
@@ -21,10 +22,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Node is a set of namespaces: an instance, a host outside the VPC, or the router.
+// Node is a set of namespaces: an instance, a host outside the VPC, or the router. An instance that is stopped and
+// started stays the same Node, with other namespaces.
 type Node struct {
-	Name string
+	Name    string
+	machine atomic.Pointer[machine]
+}
 
+// machine is a Node's namespaces from a start to the next stop.
+type machine struct {
 	process *exec.Cmd
 	stdin   io.Closer // the anchor lives while this is open
 	ns      netns.NsHandle
@@ -32,11 +38,26 @@ type Node struct {
 	once    sync.Once
 }
 
-// PID is the anchor process whose namespaces the node is, as seen from the process that called Up.
-func (n *Node) PID() int { return n.process.Process.Pid }
+// PID is the anchor process whose namespaces the node is, as seen from the process that called Up; that of the last one
+// while the node is off.
+func (n *Node) PID() int { return n.machine.Load().process.Process.Pid }
 
-// anchor starts a process in new namespaces: it runs script there and then waits for the end of this process.
+// handle talks to the kernel in the node's network namespace.
+func (n *Node) handle() *netlink.Handle { return n.machine.Load().handle }
+
+// anchor makes a node.
 func anchor(ctx context.Context, name, script string) (*Node, error) {
+	m, err := start(ctx, name, script)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{Name: name}
+	n.machine.Store(m)
+	return n, nil
+}
+
+// start starts a process in new namespaces: it runs script there and then waits for the end of this process.
+func start(ctx context.Context, name, script string) (*machine, error) {
 	// cat ends when this process does, by whatever death, since nobody else holds the other end of the pipe.
 	cmd := exec.Command("/bin/sh", "-c", script+"\necho ready; exec cat", name)
 	cmd.SysProcAttr = &syscall.SysProcAttr{
@@ -57,47 +78,49 @@ func anchor(ctx context.Context, name, script string) (*Node, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("fabric: cannot make namespaces for %s (root, or root of a user namespace, can): %w", name, err)
 	}
-	n := &Node{Name: name, process: cmd, stdin: stdin, ns: netns.None()}
+	m := &machine{process: cmd, stdin: stdin, ns: netns.None()}
 	line, _ := bufio.NewReader(stdout).ReadString('\n')
 	if line != "ready\n" {
-		err := errors.Join(n.close())
+		err := errors.Join(m.close())
 		return nil, errors.Join(fmt.Errorf("fabric: cannot set %s up: %s", name, strings.TrimSpace(words.String())), err)
 	}
-	if err := n.open(); err != nil {
-		return nil, errors.Join(err, n.close())
+	if err := m.open(name); err != nil {
+		return nil, errors.Join(err, m.close())
 	}
-	return n, ctx.Err()
+	return m, ctx.Err()
 }
 
 // open takes hold of the namespace and brings its loopback up.
-func (n *Node) open() (err error) {
-	if n.ns, err = netns.GetFromPid(n.PID()); err != nil {
-		return fmt.Errorf("fabric: cannot open the network namespace of %s: %w", n.Name, err)
+func (m *machine) open(name string) (err error) {
+	if m.ns, err = netns.GetFromPid(m.process.Process.Pid); err != nil {
+		return fmt.Errorf("fabric: cannot open the network namespace of %s: %w", name, err)
 	}
-	if n.handle, err = netlink.NewHandleAt(n.ns, unix.NETLINK_ROUTE); err != nil {
-		return fmt.Errorf("fabric: cannot talk to the kernel in %s: %w", n.Name, err)
+	if m.handle, err = netlink.NewHandleAt(m.ns, unix.NETLINK_ROUTE); err != nil {
+		return fmt.Errorf("fabric: cannot talk to the kernel in %s: %w", name, err)
 	}
-	lo, err := n.handle.LinkByName("lo")
+	lo, err := m.handle.LinkByName("lo")
 	if err != nil {
-		return fmt.Errorf("fabric: cannot find lo in %s: %w", n.Name, err)
+		return fmt.Errorf("fabric: cannot find lo in %s: %w", name, err)
 	}
-	return n.handle.LinkSetUp(lo)
+	return m.handle.LinkSetUp(lo)
 }
 
-func (n *Node) close() (err error) {
-	n.once.Do(func() {
-		if n.handle != nil {
-			n.handle.Close()
+func (m *machine) close() (err error) {
+	m.once.Do(func() {
+		if m.handle != nil {
+			m.handle.Close()
 		}
-		if n.ns.IsOpen() {
-			err = n.ns.Close()
+		if m.ns.IsOpen() {
+			err = m.ns.Close()
 		}
-		n.stdin.Close()
-		n.process.Process.Kill() // it has nothing to save
-		n.process.Wait()
+		m.stdin.Close()
+		m.process.Process.Kill() // it has nothing to save
+		m.process.Wait()
 	})
 	return err
 }
+
+func (n *Node) close() error { return n.machine.Load().close() }
 
 // Do runs work on a thread inside the node's network namespace. The work must not start goroutines that rely on it.
 func (n *Node) Do(work func() error) error {
@@ -110,7 +133,7 @@ func (n *Node) Do(work func() error) error {
 			return
 		}
 		defer home.Close()
-		if err := netns.Set(n.ns); err != nil {
+		if err := netns.Set(n.machine.Load().ns); err != nil {
 			done <- fmt.Errorf("fabric: cannot enter %s: %w", n.Name, err)
 			return
 		}

@@ -3,6 +3,7 @@ package imds
 import (
 	"encoding/json"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,9 +17,9 @@ type file struct{ path, text string }
 // files is all metadata of an instance, sorted by path so that folders stay together.
 func files(m vpc.Metadata) []file {
 	var all []file
-	add := func(path, text string) {
+	add := func(name, text string) {
 		if text != "" { // what would be empty is not there
-			all = append(all, file{path, text})
+			all = append(all, file{name, text})
 		}
 	}
 	add("/latest/dynamic/instance-identity/document", identity(m))
@@ -33,6 +34,7 @@ func files(m vpc.Metadata) []file {
 	meta("reservation-id", "r-"+strings.TrimPrefix(m.Instance.ID, "i-"))
 	meta("services/domain", "amazonaws.com")
 	meta("services/partition", "aws")
+	const macs = "network/interfaces/macs/"
 	for i, n := range m.Interfaces {
 		if i == 0 {
 			meta("hostname", hostname(n.Primary, m.Region))
@@ -41,10 +43,33 @@ func files(m vpc.Metadata) []file {
 			meta("mac", n.MAC)
 			meta("security-groups", strings.Join(groupNames(n), "\n"))
 		}
-		network(func(path, text string) { meta("network/interfaces/macs/"+n.MAC+"/"+path, text) }, m, n)
+		network(func(path, text string) {
+			if older(m, path) == nil {
+				meta(macs+n.MAC+"/"+path, text)
+			}
+		}, m, n)
+	}
+	for i, o := range m.Older {
+		for _, n := range o.Interfaces {
+			network(func(path, text string) {
+				if older(m, path) == &m.Older[i] {
+					meta(macs+n.MAC+"/"+path, text)
+				}
+			}, m, n)
+		}
 	}
 	slices.SortFunc(all, func(a, b file) int { return strings.Compare(a.path, b.path) })
 	return all
+}
+
+// older is what an attribute of an interface shows instead of the present, or nil.
+func older(m vpc.Metadata, attribute string) *vpc.Older {
+	for i := len(m.Older) - 1; i >= 0; i-- {
+		if match, _ := path.Match(m.Older[i].Attributes, attribute); match {
+			return &m.Older[i]
+		}
+	}
+	return nil
 }
 
 const image = "ami-00000000000000000"

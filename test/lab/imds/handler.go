@@ -40,8 +40,13 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(rw http.ResponseWriter, hr *http.Request) {
+	limitHops(hr)
 	rw.Header().Set("Server", "EC2ws")
 	rw.Header().Set("Content-Type", "text/plain")
+	if status := h.world.MetadataStatus(h.clock.Now(), h.instance); status != 0 {
+		refuse(rw, status)
+		return
+	}
 	switch {
 	case hr.Method == http.MethodPut && hr.URL.Path == "/latest/api/token":
 		h.token(rw, hr)

@@ -265,6 +265,43 @@ func TestLagAndStale(t *testing.T) {
 }
 
 // The SDK for Go reads region, identity and paths.
+// attribute sets a fault for local-ipv4s, changes addresses and description, and wants only the former to be old.
+func attribute(t *testing.T, kind, argument string) {
+	l := newLab(t)
+	l.clock.move(5 * time.Minute)
+	fault, err := vpc.ParseFault(kind, argument)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.SetFault(l.Now(), fault); err != nil {
+		t.Fatal(err)
+	}
+	if _, refusal := l.Call(l.Now(), "c", vpc.UnassignPrivateIpAddresses{ID: l.eth0.ID, Addresses: l.eth0.Secondary}); refusal != nil {
+		t.Fatal(refusal)
+	}
+	if _, refusal := l.Call(l.Now(), "c", vpc.AssignPrivateIpAddresses{ID: l.eth0.ID, PrefixCount: 1}); refusal != nil {
+		t.Fatal(refusal)
+	}
+	l.clock.move(30 * time.Second)
+	folder := "/latest/meta-data/network/interfaces/macs/" + l.eth0.MAC + "/"
+	if _, text := l.get(folder + "local-ipv4s"); strings.Count(text, "\n") != 2 {
+		t.Errorf("addresses are not the old ones: %q", text)
+	}
+	if status, text := l.get(folder + "ipv4-prefix"); status != 200 || !strings.HasSuffix(text, "/28") {
+		t.Errorf("the prefix is %d %q", status, text)
+	}
+	l.clock.move(time.Minute)
+	_, text := l.get(folder + "local-ipv4s")
+	if old := strings.Count(text, "\n") == 2; old != (kind == "imds-stale") {
+		t.Errorf("after a minute the addresses are %q", text)
+	}
+	if l.ClearFault(l.Now(), vpc.FaultKind(kind), ""); kind == "imds-stale" {
+		if _, text := l.get(folder + "local-ipv4s"); text != l.eth0.Primary.String() {
+			t.Errorf("mended, the addresses are %q", text)
+		}
+	}
+}
+
 func TestSDK(t *testing.T) {
 	l := newLab(t)
 	c := sdk.New(sdk.Options{Endpoint: l.url})

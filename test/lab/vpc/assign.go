@@ -30,7 +30,7 @@ func (w *World) mayGrow(s *subnet, g growth, taken int, t InstanceType) *Error {
 		return Refuse(CodeAddressLimit, messageAddressLimit)
 	}
 	blocks := len(g.prefixes) + g.blocks
-	if blocks > 0 && t.Hypervisor != "nitro" {
+	if blocks > 0 && !t.Prefixes() {
 		return Refuse(CodeUnsupported, messagePrefixNeedsNitro)
 	}
 	for i, a := range g.addrs {
@@ -40,7 +40,7 @@ func (w *World) mayGrow(s *subnet, g growth, taken int, t InstanceType) *Error {
 		if slices.Contains(g.addrs[:i], a) {
 			return invalid("Address %s is given twice", a)
 		}
-		if _, used := s.used[a]; used && !g.reassign {
+		if s.owner(a) != "" && !g.reassign {
 			return Refuse(CodeAlreadyAssigned, "Address %s is already assigned", a)
 		}
 	}
@@ -64,11 +64,10 @@ func (w *World) mayGrow(s *subnet, g growth, taken int, t InstanceType) *Error {
 // hasRoom judges the subnet's free addresses: EC2 has three ways to say no.
 func (w *World) hasRoom(s *subnet, g growth) *Error {
 	if blocks := len(g.prefixes) + g.blocks; blocks > 0 {
-		free := s.freeBlocks()
 		switch {
 		case s.free() < 16*blocks:
 			return full(true)
-		case w.isFragmented(s.Subnet) || len(free) < blocks:
+		case w.isFragmented(s.Subnet) || s.whole < blocks:
 			return Refuse(CodeNoBlock, messageNoFreeBlock)
 		}
 	}
@@ -95,10 +94,7 @@ func (w *World) grow(s *subnet, g growth, eni string) ([]netip.Addr, []netip.Pre
 		s.occupyBlock(p, eni)
 	}
 	for range g.blocks { // before single addresses, which could take the last whole block
-		free := s.freeBlocks()
-		p := free[w.random.IntN(len(free))]
-		s.occupyBlock(p, eni)
-		prefixes = append(prefixes, p)
+		prefixes = append(prefixes, s.pickBlock(w.random, eni))
 	}
 	return append(addrs, s.pick(w.random, g.count, eni)...), prefixes
 }
@@ -112,7 +108,7 @@ func (w *World) mayGrow6(s *subnet, g growth6, taken int, t InstanceType) *Error
 		return invalid("the subnet '%s' has no IPv6 block", s.ID)
 	case taken+more > t.IPv6PerInterface:
 		return Refuse(CodeAddressLimit, messageAddressLimit)
-	case len(g.prefixes)+g.blocks > 0 && t.Hypervisor != "nitro":
+	case len(g.prefixes)+g.blocks > 0 && !t.Prefixes():
 		return Refuse(CodeUnsupported, messagePrefixNeedsNitro)
 	}
 	for i, a := range g.addrs {
@@ -187,7 +183,8 @@ func (r AssignPrivateIpAddresses) call(w *World, c *call) (Output, *Error) {
 		return nil, err
 	}
 	if n.Attachment != nil {
-		if err := w.usable(n.VPC, g.slots()); err != nil {
+		more := len(g.addrs) + g.count + (len(g.prefixes)+g.blocks)*w.config.PrefixUnits
+		if err := w.usable(n.VPC, more); err != nil {
 			return nil, err
 		}
 	}
@@ -228,8 +225,8 @@ func exclusive(addrs, count, prefixes, blocks int, name string) *Error {
 func (w *World) reassign(c *call, s *subnet, addrs []netip.Addr) *Error {
 	var from []NetworkInterface
 	for _, a := range addrs {
-		id, used := s.used[a]
-		if !used {
+		id := s.owner(a)
+		if id == "" {
 			continue
 		}
 		n, ok := w.present(id)
@@ -283,6 +280,6 @@ func (r UnassignPrivateIpAddresses) call(w *World, c *call) (Output, *Error) {
 	n.Secondary = slices.DeleteFunc(n.Secondary, func(a netip.Addr) bool { return slices.Contains(r.Addresses, a) })
 	n.Prefixes = slices.DeleteFunc(n.Prefixes, func(p netip.Prefix) bool { return slices.Contains(r.Prefixes, p) })
 	w.rewrite(c, n)
-	w.subnets[n.Subnet].release(c.effect, r.Addresses, r.Prefixes)
+	w.subnets[n.Subnet].release(c.effect.Add(w.config.AddressRest), r.Addresses, r.Prefixes)
 	return Done{}, nil
 }

@@ -20,7 +20,7 @@ func (r AssignIpv6Addresses) call(w *World, c *call) (Output, *Error) {
 		return nil, err
 	}
 	if n.Attachment != nil {
-		if err := w.usable(n.VPC, len(g.addrs)+g.count+len(g.prefixes)+g.blocks); err != nil {
+		if err := w.usable(n.VPC, len(g.addrs)+g.count+(len(g.prefixes)+g.blocks)*w.config.PrefixUnits); err != nil {
 			return nil, err
 		}
 	}
@@ -54,6 +54,6 @@ func (r UnassignIpv6Addresses) call(w *World, c *call) (Output, *Error) {
 	n.IPv6 = slices.DeleteFunc(n.IPv6, func(a netip.Addr) bool { return slices.Contains(r.Addresses, a) })
 	n.IPv6Prefixes = slices.DeleteFunc(n.IPv6Prefixes, func(p netip.Prefix) bool { return slices.Contains(r.Prefixes, p) })
 	w.rewrite(c, n)
-	w.subnets[n.Subnet].release(c.effect, r.Addresses, r.Prefixes)
+	w.subnets[n.Subnet].release(c.effect.Add(w.config.AddressRest), r.Addresses, r.Prefixes)
 	return UnassignIpv6AddressesOutput{ID: n.ID, Addresses: slices.Clone(r.Addresses), Prefixes: slices.Clone(r.Prefixes)}, nil
 }

@@ -14,9 +14,10 @@ func (r AttachNetworkInterface) call(w *World, c *call) (Output, *Error) {
 	if err != nil {
 		return nil, err
 	}
+	state := i.stateAt(c.now)
 	switch {
-	case i.State == Terminated:
-		return nil, Refuse(CodeInstanceState, "Instance '%s' is not 'running' or 'stopped'.", i.ID)
+	case state != Running && state != Stopped:
+		return nil, Refuse(CodeInstanceState, "Instance '%s' is not 'running' or 'stopped': it is '%s'.", i.ID, state)
 	case n.Attachment != nil:
 		return nil, w.inUse(n.ID)
 	case n.VPC != i.VPC:
@@ -59,6 +60,9 @@ func (w *World) mayAttach(r AttachNetworkInterface, n NetworkInterface, i *insta
 	case r.Card < 0 || r.Card >= len(t.InterfacesPerCard):
 		return invalid("NetworkCard index '%d' exceeds the limit for %s", r.Card, i.Type)
 	}
+	if slices.Contains(i.blocked, slot{r.Card, r.Device}) {
+		return invalid("Instance '%s' cannot use device index '%d' before it was stopped and started.", i.ID, r.Device)
+	}
 	held, onCard := w.holding(i), 0
 	for _, other := range held {
 		if other.Attachment.Card != r.Card {
@@ -77,10 +81,10 @@ func (w *World) mayAttach(r AttachNetworkInterface, n NetworkInterface, i *insta
 			onCard+1, r.Card, i.Type)
 	case n.slots4() > t.IPv4PerInterface || n.slots6() > t.IPv6PerInterface:
 		return Refuse(CodeAddressLimit, messageAddressLimit)
-	case len(n.Prefixes)+len(n.IPv6Prefixes) > 0 && t.Hypervisor != "nitro":
+	case len(n.Prefixes)+len(n.IPv6Prefixes) > 0 && !t.Prefixes():
 		return Refuse(CodeUnsupported, messagePrefixNeedsNitro)
 	}
-	return w.usable(n.VPC, n.slots4()+n.slots6()+1)
+	return w.usable(n.VPC, w.weight(&n)+1)
 }
 
 func (r DetachNetworkInterface) call(w *World, c *call) (Output, *Error) {
@@ -100,6 +104,9 @@ func (r DetachNetworkInterface) call(w *World, c *call) (Output, *Error) {
 		return nil, err
 	}
 	w.part(c.effect, n)
+	if i := w.instances[n.Instance()]; r.Force && w.config.ForcedDetachBlocks && i != nil {
+		i.blocked = append(i.blocked, slot{n.Attachment.Card, n.Attachment.Device})
+	}
 	return Done{}, nil
 }
 

@@ -1,7 +1,6 @@
 package vpc
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -45,7 +44,7 @@ func (w *World) Call(now time.Time, caller string, request Request) (Response, *
 	if err != nil {
 		r.Output, r.Effect = nil, r.Answered
 	}
-	w.tally(now, action, caller, err)
+	w.account.tally(now, action, caller, err)
 	w.journal.add(Entry{At: now, Answered: r.Answered, Caller: caller, Action: action,
 		Subject: subject(request, r.Output), Code: code(err)})
 	return r, err
@@ -62,9 +61,11 @@ func (w *World) timed(c *call, action string) Response {
 
 // admit is what stands before any action's own rules.
 func (w *World) admit(now time.Time, action string, request Request) *Error {
-	list, ok := request.(interface{ unbounded() bool })
-	if w.throttled(now, action, ok && list.unbounded()) {
-		return Refuse(CodeThrottled, messageThrottled)
+	list, ok := request.(interface{ unbounded(Config) bool })
+	if w.throttled(now, action, ok && list.unbounded(w.config)) {
+		err := Refuse(CodeThrottled, messageThrottled)
+		err.HTTPStatus = w.config.ThrottledStatus
+		return err
 	}
 	if err := w.faultError(action); err != nil {
 		return err
@@ -84,47 +85,6 @@ func (w *World) uuid() string {
 	a, b := w.random.Uint64(), w.random.Uint64()
 	return fmt.Sprintf("%08x-%04x-4%03x-%04x-%012x", uint32(a), uint16(a>>32), uint16(a>>48)&0xfff,
 		uint16(b)&0x3fff|0x8000, b>>16)
-}
-
-type countKey struct{ action, caller string }
-
-// Count is how calls of an action by a caller ended.
-type Count struct {
-	Action, Caller string
-	Accepted       int
-	Throttled      int // RequestLimitExceeded
-	Refused        int // any other error
-}
-
-func (w *World) tally(now time.Time, action, caller string, err *Error) {
-	key := countKey{action, caller}
-	c := w.counts[key]
-	if c == nil {
-		c = &Count{Action: action, Caller: caller}
-		w.counts[key] = c
-	}
-	switch {
-	case err == nil:
-		c.Accepted++
-	case err.Code == CodeThrottled:
-		c.Throttled++
-	default:
-		c.Refused++
-	}
-}
-
-// Counts is how all calls so far ended, by action and caller.
-func (w *World) Counts() []Count {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	all := make([]Count, 0, len(w.counts))
-	for _, c := range w.counts {
-		all = append(all, *c)
-	}
-	slices.SortFunc(all, func(a, b Count) int {
-		return cmp.Or(cmp.Compare(a.Action, b.Action), cmp.Compare(a.Caller, b.Caller))
-	})
-	return all
 }
 
 // Entry is a line of the journal: one call.

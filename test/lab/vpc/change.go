@@ -14,6 +14,11 @@ const (
 	LinkAttached     ChangeKind = "attached"  // the instance has a new link
 	LinkDetached     ChangeKind = "detached"  // the link is gone
 	AddressesChanged ChangeKind = "addresses" // addresses, prefixes or source/destination check are other than before
+
+	// A machine that stops takes its links with it; they are attached again after its start. A reboot is both at once.
+	InstanceStopped    ChangeKind = "stopped"
+	InstanceStarted    ChangeKind = "started"
+	InstanceTerminated ChangeKind = "terminated"
 )
 
 // Change is one step that the kernel side of a lab has to take.
@@ -21,7 +26,7 @@ type Change struct {
 	At       time.Time
 	Kind     ChangeKind
 	Instance string
-	ENI      NetworkInterface // at that instant; of a detached one, as it was last
+	ENI      NetworkInterface // at that instant; of a detached one, as it was last; none where an instance changed
 	Subnet   Subnet           // of the interface
 }
 
@@ -33,6 +38,7 @@ type pending struct {
 	instance string
 	eni      string
 	last     *NetworkInterface // for LinkDetached
+	reboot   bool              // for InstanceStopped and InstanceStarted
 }
 
 type changeQueue struct {
@@ -92,6 +98,9 @@ func (w *World) Next() (time.Time, bool) {
 // due makes a change of what was pending, unless a later call overtook it.
 func (w *World) due(p pending) (Change, bool) {
 	c := Change{At: p.at, Kind: p.kind, Instance: p.instance}
+	if p.eni == "" {
+		return c, w.turn(p)
+	}
 	var n *NetworkInterface
 	if t := w.enis[p.eni]; t != nil {
 		n = t.view(p.at)
@@ -99,7 +108,7 @@ func (w *World) due(p pending) (Change, bool) {
 	here := n != nil && n.Attachment != nil && n.Attachment.Instance == p.instance && n.Attachment.Status() != Attaching
 	switch p.kind {
 	case LinkAttached:
-		if !here || w.wired[p.eni] != "" {
+		if !here || w.wired[p.eni] != "" || w.off[p.instance] {
 			return c, false
 		}
 		w.wired[p.eni] = p.instance
@@ -114,9 +123,46 @@ func (w *World) due(p pending) (Change, bool) {
 		delete(w.wired, p.eni)
 		n = p.last
 	}
-	c.ENI = n.clone()
+	c.ENI = *n
 	c.Subnet = w.subnets[n.Subnet].Subnet
 	return c, true
+}
+
+// turn switches an instance's machine on or off, unless a later call overtook what was pending.
+func (w *World) turn(p pending) bool {
+	i := w.instances[p.instance]
+	if i == nil {
+		return false
+	}
+	state := i.stateAt(p.at)
+	if p.reboot && state != Running {
+		return false
+	}
+	switch p.kind {
+	case InstanceStarted:
+		if state != Running || !w.off[i.ID] {
+			return false
+		}
+		delete(w.off, i.ID)
+		w.started(i, p.at)
+	case InstanceStopped:
+		if state != Stopped && !p.reboot || w.off[i.ID] {
+			return false
+		}
+		w.turnOff(i)
+	case InstanceTerminated:
+		w.turnOff(i)
+	}
+	return true
+}
+
+func (w *World) turnOff(i *instance) {
+	w.off[i.ID] = true
+	for _, id := range i.enis {
+		if w.wired[id] == i.ID {
+			delete(w.wired, id)
+		}
+	}
 }
 
 // Networks are the IPv4 blocks of an interface's VPC and, if it has one, its IPv6 block.

@@ -19,11 +19,38 @@ type Config struct {
 	IMDSLag    time.Duration // instance metadata shows interfaces as they were so long ago; 0..Horizon
 
 	Quotas Quotas
-	// DeletedToken is what a ClientToken answers whose interface was deleted since. EC2 does not document it.
+	// TerminatedKept is how long a terminated instance is shown; after that its id is not found. Default 1h (EC2 user
+	// guide, "Terminate your instance").
+	TerminatedKept time.Duration
+
+	// What follows EC2's documentation leaves open, or the field has seen both ways: a client must live with either. Zero
+	// is the lab's assumption.
+
+	// DeletedToken is what a ClientToken answers whose interface was deleted since.
 	DeletedToken DeletedToken
-	// InUseAsInvalidParameter answers InvalidParameterValue where the documentation has InvalidNetworkInterface.InUse;
-	// both were seen.
+	// TokenKept is how long a ClientToken is remembered; zero for ever. A forgotten one makes another interface.
+	TokenKept time.Duration
+	// InUseAsInvalidParameter answers InvalidParameterValue where the documentation has InvalidNetworkInterface.InUse.
 	InUseAsInvalidParameter bool
+	// ThrottledCosts empties a bucket by the calls that it refuses: who asks faster than it fills gets nothing.
+	ThrottledCosts bool
+	// ThrottledStatus is the HTTP status of RequestLimitExceeded: 503 (the default, from field logs) or 400.
+	ThrottledStatus int
+	// IDsUnbounded counts a list of ids among the lists with neither filter nor page, whose bucket is smaller.
+	IDsUnbounded bool
+	// UnpagedMost is how many interfaces or instances a list without pages may have; a longer one fails with
+	// Unavailable, as lists of large fleets do. Zero: any number.
+	UnpagedMost int
+	// PrefixUnits is the network address usage of a prefix; default 1 (VPC guide, "Network Address Usage").
+	PrefixUnits int
+	// AddressRest is how long an address that was given up stays unused; zero: not at all.
+	AddressRest time.Duration
+	// ForcedDetachBlocks leaves the device index of a forced detachment unusable until the instance was stopped and
+	// started, as the documentation warns it may.
+	ForcedDetachBlocks bool
+	// OverLimitStarts starts a stopped instance that has more interfaces than its new type allows; otherwise that is
+	// AttachmentLimitExceeded.
+	OverLimitStarts bool
 }
 
 // Quotas are an account's limits in a Region; zero is the default.
@@ -63,6 +90,11 @@ func (c Config) withDefaults() Config {
 	number(&c.Quotas.AddressUsage, 64000)
 	number(&c.Quotas.GroupsPerENI, 5)
 	number(&c.Quotas.TagsPerResource, 50)
+	number(&c.ThrottledStatus, 503)
+	number(&c.PrefixUnits, 1)
+	if c.TerminatedKept == 0 {
+		c.TerminatedKept = time.Hour
+	}
 	return c
 }
 
@@ -98,6 +130,9 @@ func Typical(scale float64) Latencies {
 		"Unassign*":              ms(400, 300, 0.5),
 		"Modify*":                ms(200, 150, 0.5),
 		"TerminateInstances":     ms(300, 1000, 0.5),
+		"StopInstances":          ms(300, 5000, 0.5),
+		"StartInstances":         ms(300, 5000, 0.5),
+		"RebootInstances":        ms(300, 2000, 0.5),
 	}
 }
 
@@ -108,7 +143,8 @@ func (l Latencies) Of(action string) Latency {
 	}
 	best, found := "", Latency{}
 	for pattern, latency := range l {
-		if matches(pattern, action) && len(pattern) > len(best) {
+		longer := len(pattern) > len(best) || len(pattern) == len(best) && pattern < best
+		if longer && matches(pattern, action) {
 			best, found = pattern, latency
 		}
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 func (r DescribeNetworkInterfaces) call(w *World, c *call) (Output, *Error) {
-	keep, err := interfaceProperties(w).matcher(r.Filters)
+	keep, err := w.filters.interfaces.matcher(r.Filters)
 	if err != nil {
 		return nil, err
 	}
@@ -31,14 +31,22 @@ func (r DescribeNetworkInterfaces) call(w *World, c *call) (Output, *Error) {
 		return NetworkInterface{}, false
 	}
 	l := listed{r.Page, 5, 1000, true, r.IDs}
-	found, next, err := paged(l, chosen(r.IDs, w.eniIDs), item, keep)
+	found, next, err := paged(l, w.candidates(r), item, keep)
+	if err == nil {
+		err = w.mayUnpaged(r.Page, r.IDs, len(found))
+	}
 	if err != nil {
 		return nil, err
 	}
-	for i := range found {
-		found[i] = found[i].clone()
-	}
 	return DescribeNetworkInterfacesOutput{found, w.groupNames(), next}, nil
+}
+
+// mayUnpaged refuses a list without pages that is too long for one answer.
+func (w *World) mayUnpaged(p Page, ids []string, found int) *Error {
+	if most := w.config.UnpagedMost; most > 0 && found > most && p.MaxResults == 0 && len(ids) == 0 {
+		return Refuse(CodeUnavailable, "The request could not be answered in time; use pagination.")
+	}
+	return nil
 }
 
 // chosen is what to walk: the given ids in order, without repetition, or else all.
@@ -52,44 +60,59 @@ func chosen(ids, all []string) []string {
 }
 
 func (r DescribeInstances) call(w *World, c *call) (Output, *Error) {
-	keep, err := instanceProperties(w).matcher(r.Filters)
+	keep, err := w.filters.instances.matcher(r.Filters)
 	if err != nil {
 		return nil, err
 	}
 	for _, id := range r.IDs {
-		if _, err := w.namedInstance(id); err != nil {
+		if i, err := w.namedInstance(id); err != nil {
 			return nil, err
+		} else if i.stateAt(c.view) == "" {
+			return nil, instanceNotFound(id)
 		}
 	}
 	if err := dryRun(r.Dry); err != nil {
 		return nil, err
 	}
+	groups := w.groupNames()
 	item := func(id string) (InstanceView, bool) {
 		i := w.instances[id]
-		v := InstanceView{Instance: i.Instance, Groups: w.groupNames()}
-		v.Instance.Tags = maps.Clone(i.Tags)
-		v.Type, _ = w.instanceType(i.Type)
-		for _, eni := range i.enis {
-			if n := w.enis[eni].view(c.view); n != nil && n.Instance() == id {
-				v.NetworkInterfaces = append(v.NetworkInterfaces, n.clone())
-			}
+		if i == nil { // named by a filter, which need not find it
+			return InstanceView{}, false
 		}
-		slices.SortFunc(v.NetworkInterfaces, byDevice)
-		return v, true
+		v := InstanceView{Instance: i.view(c.view), Groups: groups, NetworkInterfaces: w.interfacesIn(i, c.view)}
+		v.Type, _ = w.instanceType(i.Type)
+		return v, v.Instance.State != ""
 	}
 	l := listed{r.Page, 5, 1000, true, r.IDs}
-	found, next, err := paged(l, chosen(r.IDs, slices.Sorted(maps.Keys(w.instances))), item, keep)
+	found, next, err := paged(l, chosen(instancesIn(r), w.instanceIDs), item, keep)
+	if err == nil {
+		err = w.mayUnpaged(r.Page, r.IDs, len(found))
+	}
 	if err != nil {
 		return nil, err
 	}
 	return DescribeInstancesOutput{found, next}, nil
 }
 
+// instancesIn are the instances that a list can have, if it names them itself or by a filter.
+func instancesIn(r DescribeInstances) []string {
+	if len(r.IDs) > 0 {
+		return r.IDs
+	}
+	for _, f := range r.Filters {
+		if f.Name == "instance-id" && isPlain(f.Values) {
+			return f.Values
+		}
+	}
+	return nil
+}
+
 func (r DescribeInstanceTypes) call(w *World, _ *call) (Output, *Error) {
 	properties := properties[InstanceType]{of: map[string]func(InstanceType) []string{
 		"instance-type": func(t InstanceType) []string { return []string{t.Name} },
 		"hypervisor":    func(t InstanceType) []string { return []string{t.Hypervisor} },
-		"bare-metal":    func(InstanceType) []string { return []string{"false"} },
+		"bare-metal":    func(t InstanceType) []string { return []string{strconv.FormatBool(t.Hypervisor == "")} },
 	}}
 	keep, err := properties.matcher(r.Filters)
 	if err != nil {
@@ -249,10 +272,16 @@ func primary(f func(NetworkInterface) []string) func(InstanceView) []string {
 // Code is EC2's number of an instance's state.
 func (s InstanceState) Code() int {
 	switch s {
-	case Stopped:
-		return 80
+	case Pending:
+		return 0
+	case ShuttingDown:
+		return 32
 	case Terminated:
 		return 48
+	case Stopping:
+		return 64
+	case Stopped:
+		return 80
 	}
 	return 16
 }

@@ -44,8 +44,8 @@ func TestDocumentation(t *testing.T) {
 			}
 		}
 	}
-	if actions != 22 {
-		t.Errorf("the page has %d actions, the lab 22", actions)
+	if actions != 28 {
+		t.Errorf("the page has %d actions, the lab 28", actions)
 	}
 	for _, k := range vpc.InstanceTypes() {
 		if !strings.Contains(string(text), k.Name) {

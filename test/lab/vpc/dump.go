@@ -24,7 +24,7 @@ func (w *World) Dump(now time.Time) string {
 		return cmp.Or(cmp.Compare(x.Name(), y.Name()), cmp.Compare(x.ID, y.ID))
 	})
 	for _, i := range instances {
-		fmt.Fprintf(&b, "instance %s%s %s %s %s\n", i.ID, called(i.Tags), i.Type, i.Zone, i.State)
+		fmt.Fprintf(&b, "instance %s%s %s %s %s\n", i.ID, called(i.Tags), i.Type, i.Zone, i.stateAt(now))
 		for _, n := range w.interfacesIn(i, now) {
 			dumpInterface(&b, n, "  ")
 		}
@@ -60,13 +60,17 @@ func (w *World) dumpVPC(b *strings.Builder, v *VPC) {
 
 // interfacesIn are the interfaces of an instance, attaching and detaching ones too.
 func (w *World) interfacesIn(i *instance, at time.Time) []NetworkInterface {
-	var all []NetworkInterface
+	held := make([]*NetworkInterface, 0, len(i.enis))
 	for _, id := range i.enis {
 		if n := w.enis[id].view(at); n != nil && n.Instance() == i.ID {
-			all = append(all, *n)
+			held = append(held, n)
 		}
 	}
-	slices.SortFunc(all, byDevice)
+	slices.SortFunc(held, byDevice)
+	all := make([]NetworkInterface, len(held))
+	for at, n := range held {
+		all[at] = *n
+	}
 	return all
 }
 

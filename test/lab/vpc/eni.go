@@ -12,7 +12,7 @@ import (
 type token struct {
 	request string // the parameters, as text
 	output  CreateNetworkInterfaceOutput
-	effect  time.Time
+	at      time.Time
 }
 
 func (r CreateNetworkInterface) call(w *World, c *call) (Output, *Error) {
@@ -20,7 +20,7 @@ func (r CreateNetworkInterface) call(w *World, c *call) (Output, *Error) {
 		return nil, invalid("the client token has %d characters; at most 64 are allowed", len(r.ClientToken))
 	}
 	key := r.fingerprint()
-	if t := w.tokens[r.ClientToken]; t != nil && r.ClientToken != "" {
+	if t := w.tokens[r.ClientToken]; t != nil && r.ClientToken != "" && !w.forgotten(t) {
 		if t.request != key {
 			return nil, Refuse(CodeIdempotent, messageClientTokenReused)
 		}
@@ -48,9 +48,14 @@ func (r CreateNetworkInterface) call(w *World, c *call) (Output, *Error) {
 	w.put(c.effect, n.ID, &n)
 	out := CreateNetworkInterfaceOutput{NetworkInterface: n.clone(), Groups: w.groupNames(), ClientToken: r.ClientToken}
 	if r.ClientToken != "" {
-		w.tokens[r.ClientToken] = &token{request: key, output: out, effect: c.effect}
+		w.tokens[r.ClientToken] = &token{request: key, output: out, at: c.now}
 	}
 	return out, nil
+}
+
+func (w *World) forgotten(t *token) bool {
+	kept := w.config.TokenKept
+	return kept > 0 && w.now.Sub(t.at) > kept
 }
 
 // fingerprint is the parameters but for the token.
@@ -60,8 +65,8 @@ func (r CreateNetworkInterface) fingerprint() string {
 }
 
 func (r CreateNetworkInterface) checkPlain() *Error {
-	if !slices.Contains([]string{"", "interface", "efa", "trunk", "branch"}, r.InterfaceType) {
-		return invalid("'%s' is not an interface type: efa, trunk, branch", r.InterfaceType)
+	if !slices.Contains([]string{"", "interface", "efa", "efa-only", "trunk", "branch"}, r.InterfaceType) {
+		return invalid("'%s' is not an interface type: efa, efa-only, trunk, branch", r.InterfaceType)
 	}
 	if len(r.Description) > 255 {
 		return invalid("the description has %d characters; at most 255 are allowed", len(r.Description))
@@ -148,6 +153,10 @@ func (w *World) newInterface(c *call, r CreateNetworkInterface, t InstanceType) 
 			err = Refuse(CodeAddressInUse, "%s", err.Message)
 		}
 		return none, err
+	}
+	if (len(r.IPv6) > 0 || r.IPv6Count > 0) && (len(r.IPv6Prefixes) > 0 || r.IPv6PrefixCount > 0) ||
+		len(r.IPv6) > 0 && r.IPv6Count > 0 || len(r.IPv6Prefixes) > 0 && r.IPv6PrefixCount > 0 {
+		return none, Refuse(CodeCombination, messageAddressesExclusive)
 	}
 	ask6 := growth6{addrs: addresses6(r.IPv6), count: r.IPv6Count,
 		prefixes: prefixes6(r.IPv6Prefixes), blocks: r.IPv6PrefixCount}
@@ -262,6 +271,6 @@ func (w *World) inUse(id string) *Error {
 func (w *World) bury(at time.Time, n NetworkInterface) {
 	s := w.subnets[n.Subnet]
 	at = w.notBefore(n.ID, at)
-	s.release(at, append(n.Addresses(), n.IPv6...), append(slices.Clone(n.Prefixes), n.IPv6Prefixes...))
+	s.release(at.Add(w.config.AddressRest), append(n.Addresses(), n.IPv6...), append(slices.Clone(n.Prefixes), n.IPv6Prefixes...))
 	w.put(at, n.ID, nil)
 }

@@ -17,12 +17,13 @@ type FaultKind string
 const (
 	FaultThrottle   FaultKind = "throttle"    // ACTION=RATE: so many calls a second; 0 = RequestLimitExceeded
 	FaultLatency    FaultKind = "latency"     // ACTION=DURATION: until it takes effect, and until it is answered
-	FaultError      FaultKind = "ec2-error"   // ACTION=CODE
+	FaultError      FaultKind = "ec2-error"   // ACTION=CODE, or ACTION=CODE: MESSAGE
 	FaultDeny       FaultKind = "deny"        // ACTION: UnauthorizedOperation
 	FaultVisibility FaultKind = "visibility"  // DURATION: describes lag
 	FaultNotFound   FaultKind = "not-found"   // DURATION: calls do not find what is younger
-	FaultIMDSLag    FaultKind = "imds-lag"    // INSTANCE=DURATION
-	FaultIMDSStale  FaultKind = "imds-stale"  // INSTANCE: its metadata never moves again
+	FaultIMDSLag    FaultKind = "imds-lag"    // INSTANCE=DURATION, or INSTANCE/ATTRIBUTE=DURATION for one of an interface's
+	FaultIMDSStale  FaultKind = "imds-stale"  // INSTANCE or INSTANCE/ATTRIBUTE: its metadata never moves again
+	FaultIMDSError  FaultKind = "imds-error"  // INSTANCE=STATUS: its metadata service answers this HTTP status
 	FaultSubnetFull FaultKind = "subnet-full" // SUBNET: no free address
 	FaultFragment   FaultKind = "fragment"    // SUBNET: free addresses, no free /28
 	FaultDetach     FaultKind = "detach"      // ENI: pulled from outside, once
@@ -31,7 +32,7 @@ const (
 // FaultKinds are all of them, in the order of the help text.
 func FaultKinds() []FaultKind {
 	return []FaultKind{FaultThrottle, FaultLatency, FaultError, FaultVisibility, FaultNotFound, FaultIMDSLag,
-		FaultIMDSStale, FaultSubnetFull, FaultFragment, FaultDetach, FaultDeny}
+		FaultIMDSStale, FaultIMDSError, FaultSubnetFull, FaultFragment, FaultDetach, FaultDeny}
 }
 
 // Fault is something broken on purpose.
@@ -57,7 +58,7 @@ func (f Fault) String() string {
 func ParseFault(kind, argument string) (Fault, error) {
 	f := Fault{Kind: FaultKind(kind)}
 	switch f.Kind {
-	case FaultThrottle, FaultLatency, FaultError, FaultIMDSLag:
+	case FaultThrottle, FaultLatency, FaultError, FaultIMDSLag, FaultIMDSError:
 		var ok bool
 		if f.Target, f.Value, ok = strings.Cut(argument, "="); !ok || f.Target == "" || f.Value == "" {
 			return f, fmt.Errorf("fault %s needs TARGET=VALUE, not %q", kind, argument)
@@ -83,8 +84,12 @@ func (f Fault) check() error {
 			return fmt.Errorf("fault %s: %q is not a duration of 0s..%s", f.Kind, f.Value, Horizon)
 		}
 	case FaultError:
-		if f.Value == "" || strings.ContainsAny(f.Value, " <>&") {
+		if code, _, _ := strings.Cut(f.Value, ": "); code == "" || strings.ContainsAny(code, " <>&") {
 			return fmt.Errorf("fault ec2-error: %q is not an error code", f.Value)
+		}
+	case FaultIMDSError:
+		if status, err := strconv.Atoi(f.Value); err != nil || status < 400 || status > 599 {
+			return fmt.Errorf("fault imds-error: %q is not an HTTP status of 400..599", f.Value)
 		}
 	case FaultDeny, FaultIMDSStale, FaultSubnetFull, FaultFragment, FaultDetach:
 		if f.Target == "" {
@@ -92,6 +97,11 @@ func (f Fault) check() error {
 		}
 	default:
 		return fmt.Errorf("there is no fault %q; there are %v", f.Kind, FaultKinds())
+	}
+	if _, item, ok := strings.Cut(f.Target, "/"); ok && (f.Kind == FaultIMDSLag || f.Kind == FaultIMDSStale) {
+		if _, err := path.Match(item, ""); err != nil || item == "" {
+			return fmt.Errorf("fault %s: %q is not a pattern of attributes such as local-ipv4s", f.Kind, item)
+		}
 	}
 	if f.ofAction() {
 		if _, err := path.Match(f.Target, ""); err != nil || f.Target == "" {
@@ -111,6 +121,7 @@ func (f Fault) duration() time.Duration { d, _ := time.ParseDuration(f.Value); r
 type activeFault struct {
 	Fault
 	id     string              // of the instance or subnet
+	item   string              // pattern of an interface's attributes in the metadata; empty: all of the metadata
 	frozen []*NetworkInterface // what a stale instance's metadata shows for ever
 }
 
@@ -126,8 +137,12 @@ func (w *World) SetFault(now time.Time, f Fault) error {
 	a := activeFault{Fault: f}
 	var err error
 	switch f.Kind {
-	case FaultIMDSLag, FaultIMDSStale:
-		if a.id, err = w.findInstance(f.Target); err != nil {
+	case FaultIMDSLag, FaultIMDSStale, FaultIMDSError:
+		name := f.Target
+		if f.Kind != FaultIMDSError {
+			name, a.item, _ = strings.Cut(f.Target, "/")
+		}
+		if a.id, err = w.findInstance(name); err != nil {
 			return fmt.Errorf("fault %s: %w", f.Kind, err)
 		}
 		if f.Kind == FaultIMDSStale {

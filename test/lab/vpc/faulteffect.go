@@ -27,7 +27,15 @@ func (w *World) faultError(action string) *Error {
 		return Refuse(CodeUnauthorized, messageDenied)
 	}
 	if f := w.newest(FaultError, onAction(action)); f != nil {
-		return Refuse(f.Value, messageInternal+" (fault %s)", f.Target)
+		code, message, said := strings.Cut(f.Value, ": ")
+		if !said {
+			message = fmt.Sprintf("%s (fault %s)", messageInternal, f.Target)
+		}
+		err := Refuse(code, "%s", message)
+		if code == CodeThrottled {
+			err.HTTPStatus = w.config.ThrottledStatus
+		}
+		return err
 	}
 	return nil
 }
@@ -47,7 +55,8 @@ func (w *World) visibility() time.Duration {
 func (w *World) notFound() time.Duration { return w.lag(FaultNotFound, always, w.config.NotFound) }
 
 func (w *World) imdsLag(instance string) time.Duration {
-	return w.lag(FaultIMDSLag, onID(instance), w.config.IMDSLag)
+	whole := func(f activeFault) bool { return f.id == instance && f.item == "" }
+	return w.lag(FaultIMDSLag, whole, w.config.IMDSLag)
 }
 
 func (w *World) lag(kind FaultKind, fits func(activeFault) bool, otherwise time.Duration) time.Duration {
@@ -55,6 +64,18 @@ func (w *World) lag(kind FaultKind, fits func(activeFault) bool, otherwise time.
 		return f.duration()
 	}
 	return min(otherwise, Horizon)
+}
+
+// MetadataStatus is the HTTP status that an instance's metadata service answers everything with on purpose; 0: none.
+func (w *World) MetadataStatus(now time.Time, instance string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tick(now)
+	if f := w.newest(FaultIMDSError, onID(instance)); f != nil {
+		status, _ := strconv.Atoi(f.Value) // SetFault has checked it
+		return status
+	}
+	return 0
 }
 
 func (w *World) isFull(s Subnet) bool { return w.newest(FaultSubnetFull, onID(s.ID)) != nil }
@@ -110,26 +131,4 @@ func (w *World) findENI(typed string) (NetworkInterface, error) {
 	}
 	n, _ := w.present(id)
 	return n, nil
-}
-
-// FindInstance, FindSubnet and FindInterface resolve an id, a tag Name or the beginning of an id to the id.
-func (w *World) FindInstance(typed string) (string, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.findInstance(typed)
-}
-
-// FindSubnet resolves a subnet; see FindInstance.
-func (w *World) FindSubnet(typed string) (string, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.findSubnet(typed)
-}
-
-// FindInterface resolves a network interface; see FindInstance.
-func (w *World) FindInterface(typed string) (string, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	n, err := w.findENI(typed)
-	return n.ID, err
 }

@@ -10,8 +10,10 @@ import (
 
 // instance is an instance with the interfaces that are or were attached to it.
 type instance struct {
-	Instance
-	enis []string // in the order of attachment; also those that have left, as long as they are remembered
+	Instance          // its State is not kept up: view and stateAt tell
+	enis     []string // in the order of attachment; also those that have left, as long as they are remembered
+	stages   []stage  // by time; never empty
+	blocked  []slot   // unusable until the next start
 }
 
 func (i *instance) drop(eni string) {
@@ -31,8 +33,11 @@ type Launch struct {
 	// template.
 	Secondary, Prefixes int
 	IPv6                int // IPv6 addresses of the primary interface
+	IPv6Prefixes        int // /80s of the primary interface
 	Tags                map[string]string
 	ENITags             map[string]string // of the primary interface
+	// Pending is how long the instance is pending before it is running. Its machine, and its interface, are there at once.
+	Pending time.Duration
 }
 
 // AddInstance starts an instance with its primary network interface, which is there at once.
@@ -56,7 +61,7 @@ func (w *World) AddInstance(now time.Time, l Launch) (Instance, NetworkInterface
 		return Instance{}, NetworkInterface{}, fmt.Errorf("cannot add instance %s: an id is i- and hex digits", l.ID)
 	}
 	request := CreateNetworkInterface{SubnetID: l.Subnet, Groups: l.Groups, Primary: l.Primary,
-		SecondaryCount: l.Secondary, PrefixCount: l.Prefixes, IPv6Count: l.IPv6}
+		SecondaryCount: l.Secondary, PrefixCount: l.Prefixes, IPv6Count: l.IPv6, IPv6PrefixCount: l.IPv6Prefixes}
 	n, err := w.newInterface(&call{now: now, effect: now}, request, t)
 	if err != nil {
 		return Instance{}, NetworkInterface{}, fmt.Errorf("cannot add instance %s: %w", l.ID, err)
@@ -65,12 +70,17 @@ func (w *World) AddInstance(now time.Time, l Launch) (Instance, NetworkInterface
 		l.ID = w.id("i")
 	}
 	i := &instance{Instance: Instance{ID: l.ID, Type: l.Type, VPC: s.VPC, Subnet: s.ID, Zone: s.Zone,
-		State: Running, Launched: now, Tags: maps.Clone(l.Tags)}}
+		Launched: now, Tags: maps.Clone(l.Tags)}, stages: []stage{{now, Running}}}
+	if l.Pending > 0 {
+		i.stages = []stage{{now, Pending}, {now.Add(l.Pending), Running}}
+	}
 	w.instances[l.ID] = i
+	at, _ := slices.BinarySearch(w.instanceIDs, l.ID)
+	w.instanceIDs = slices.Insert(w.instanceIDs, at, l.ID)
 	n.Tags = maps.Clone(l.ENITags)
 	w.put(now, n.ID, &n)
 	n = w.join(now, n, i, Attachment{Instance: i.ID, DeleteOnTermination: true, Since: now, AttachedAt: now})
-	return i.Instance, n.resolve(now), nil
+	return i.view(now), n.resolve(now), nil
 }
 
 // join attaches an interface in the books.
@@ -88,30 +98,14 @@ func (w *World) join(now time.Time, n NetworkInterface, i *instance, a Attachmen
 	return n
 }
 
-// Instance is an instance at this time.
+// Instance is an instance as it is at the latest instant that anybody spoke of.
 func (w *World) Instance(id string) (Instance, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if i := w.instances[id]; i != nil {
-		return i.Instance, true
+		return i.view(w.now), true
 	}
 	return Instance{}, false
-}
-
-// SetInstanceType changes the type of an instance, as one may while it is stopped. The attachments stay, even those
-// that the new type would not allow.
-func (w *World) SetInstanceType(id, name string) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	i := w.instances[id]
-	if i == nil {
-		return fmt.Errorf("cannot change the type of instance %s: it does not exist", id)
-	}
-	if _, ok := w.instanceType(name); !ok {
-		return fmt.Errorf("cannot change the type of instance %s: the lab does not know the type %q", id, name)
-	}
-	i.Type = name
-	return nil
 }
 
 func (w *World) instanceType(name string) (InstanceType, bool) {
@@ -128,35 +122,4 @@ func (w *World) holding(i *instance) []NetworkInterface {
 		}
 	}
 	return all
-}
-
-func (r TerminateInstances) call(w *World, c *call) (Output, *Error) {
-	if len(r.IDs) == 0 {
-		return nil, missing("InstanceId")
-	}
-	for _, id := range r.IDs {
-		if err := checkID(id, "i", CodeInstanceMalformed); err != nil {
-			return nil, err
-		}
-		if w.instances[id] == nil {
-			return nil, instanceNotFound(id)
-		}
-	}
-	if err := dryRun(r.Dry); err != nil {
-		return nil, err
-	}
-	var out TerminateInstancesOutput
-	for _, id := range r.IDs {
-		i := w.instances[id]
-		out.Changes = append(out.Changes, StateChange{ID: id, Previous: i.State, Current: Terminated})
-		i.State = Terminated
-		for _, n := range w.holding(i) {
-			w.part(c.effect, n)
-			if n.Attachment.DeleteOnTermination {
-				n, _ := w.present(n.ID)
-				w.bury(c.effect, n)
-			}
-		}
-	}
-	return out, nil
 }

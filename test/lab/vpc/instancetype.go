@@ -9,7 +9,7 @@ import (
 // EC2's own type records).
 type InstanceType struct {
 	Name              string
-	Hypervisor        string // "nitro", "xen"; prefixes need nitro
+	Hypervisor        string // "nitro", "xen"; empty of bare metal
 	VCPUs             int
 	MemoryMiB         int
 	Performance       string // networkPerformance
@@ -18,6 +18,9 @@ type InstanceType struct {
 	IPv6PerInterface  int
 	InterfacesPerCard []int // by network card index
 }
+
+// Prefixes tells whether interfaces may have delegated prefixes: those of instances built on Nitro, bare metal included.
+func (t InstanceType) Prefixes() bool { return t.Hypervisor != "xen" }
 
 // Architecture is the processor's: in a family such as c7g the g behind the generation stands for Graviton.
 func (t InstanceType) Architecture() string {
@@ -35,19 +38,27 @@ func InstanceTypes() []InstanceType {
 	}
 	types := []InstanceType{
 		one("t2.medium", "xen", 2, 4096, "Low to Moderate", 3, 6),
+		one("m4.large", "xen", 2, 8192, "Moderate", 2, 10),
 		one("t3.small", "nitro", 2, 2048, "Up to 5 Gigabit", 3, 4),
 		one("t3.medium", "nitro", 2, 4096, "Up to 5 Gigabit", 3, 6),
 		one("t3.large", "nitro", 2, 8192, "Up to 5 Gigabit", 3, 12),
 		one("c7g.medium", "nitro", 1, 2048, "Up to 12.5 Gigabit", 2, 4),
 		one("c5.xlarge", "nitro", 4, 8192, "Up to 10 Gigabit", 4, 15),
 		one("m5.large", "nitro", 2, 8192, "Up to 10 Gigabit", 3, 10),
+		one("m6i.large", "nitro", 2, 8192, "Up to 12.5 Gigabit", 3, 10),
 		one("m5.xlarge", "nitro", 4, 16384, "Up to 10 Gigabit", 4, 15),
+		one("g5.xlarge", "nitro", 4, 16384, "Up to 10 Gigabit", 4, 15),
 		one("m5.4xlarge", "nitro", 16, 65536, "Up to 10 Gigabit", 8, 30),
 		one("c5n.18xlarge", "nitro", 72, 196608, "100 Gigabit", 15, 50),
+		one("r5.24xlarge", "nitro", 96, 786432, "25 Gigabit", 15, 50),
+		one("m5.metal", "", 96, 393216, "25 Gigabit", 15, 50),
+		one("trn1.2xlarge", "nitro", 8, 32768, "Up to 12.5 Gigabit", 4, 15),
 		one("m7i.48xlarge", "nitro", 192, 786432, "50 Gigabit", 15, 50),
 		one("p3dn.24xlarge", "nitro", 96, 786432, "100 Gigabit", 15, 50),
 		{"p4d.24xlarge", "nitro", 96, 1179648, "4x 100 Gigabit", 60, 50, 50, []int{15, 15, 15, 15}},
 		{"p5.48xlarge", "nitro", 192, 2097152, "3200 Gigabit", 64, 50, 50, slices.Repeat([]int{2}, 32)},
+		{"p5en.48xlarge", "nitro", 192, 2097152, "3200 Gigabit", 64, 50, 50, slices.Repeat([]int{4}, 16)},
+		{"trn1.32xlarge", "nitro", 128, 524288, "8x 100 Gigabit", 40, 50, 50, slices.Repeat([]int{5}, 8)},
 	}
 	slices.SortFunc(types, func(a, b InstanceType) int { return strings.Compare(a.Name, b.Name) })
 	return types

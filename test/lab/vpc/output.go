@@ -43,15 +43,6 @@ type DescribeNetworkInterfaceAttributeOutput struct {
 	Groups           []SecurityGroup
 }
 
-// StateChange is an instance's state before and after a call.
-type StateChange struct {
-	ID                string
-	Previous, Current InstanceState
-}
-
-// TerminateInstancesOutput has one entry per instance, in the order of the request.
-type TerminateInstancesOutput struct{ Changes []StateChange }
-
 // DescribeInstancesOutput is a page of instances by id.
 type DescribeInstancesOutput struct {
 	Instances []InstanceView

@@ -126,10 +126,10 @@ func TestTerminate(t *testing.T) {
 	ok[vpc.Done](l, vpc.ModifyNetworkInterfaceAttribute{ID: drop.ID, Attachment: &vpc.AttachmentChanges{AttachmentID: attachment, DeleteOnTermination: &yes}})
 	l.seen(0)
 	out := ok[vpc.TerminateInstancesOutput](l, vpc.TerminateInstances{IDs: []string{l.node.ID}})
-	if diff := cmp.Diff([]vpc.StateChange{{ID: l.node.ID, Previous: vpc.Running, Current: vpc.Terminated}}, out.Changes); diff != "" {
+	if diff := cmp.Diff([]vpc.StateChange{{ID: l.node.ID, Previous: vpc.Running, Current: vpc.ShuttingDown}}, out.Changes); diff != "" {
 		t.Errorf("changes (-want +got):\n%s", diff)
 	}
-	if got := l.seen(0); len(got) != 3 {
+	if got := l.seen(0); len(got) != 4 || got[3] != "0s terminated 1" {
 		t.Errorf("links went: %v", got)
 	}
 	var left []string

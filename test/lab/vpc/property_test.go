@@ -42,8 +42,12 @@ func walk(t *testing.T, seed uint64, steps int) string {
 		follow(t, kernel, c)
 	}
 	for _, n := range l.NetworkInterfaces(l.now) { // the kernel side has ended up where the truth is
-		if kernel[n.ID] != n.Instance() {
-			t.Errorf("%s is on %q, the kernel side has it on %q", n.ID, n.Instance(), kernel[n.ID])
+		on := n.Instance()
+		if i, _ := l.Instance(on); i.State != vpc.Running {
+			on = ""
+		}
+		if kernel[n.ID] != on {
+			t.Errorf("%s is on %q, the kernel side has it on %q", n.ID, on, kernel[n.ID])
 		}
 		delete(kernel, n.ID)
 	}
@@ -59,6 +63,18 @@ func walk(t *testing.T, seed uint64, steps int) string {
 func follow(t *testing.T, kernel map[string]string, c vpc.Change) {
 	t.Helper()
 	switch on := kernel[c.ENI.ID]; {
+	case c.Kind == vpc.InstanceStopped, c.Kind == vpc.InstanceTerminated:
+		for id, on := range kernel {
+			if on == c.Instance {
+				kernel[id] = ""
+			}
+		}
+	case c.Kind == vpc.InstanceStarted:
+		for id, on := range kernel {
+			if on == c.Instance {
+				t.Errorf("%s starts with the link of %s", c.Instance, id)
+			}
+		}
 	case c.Kind == vpc.LinkAttached && on == "":
 		kernel[c.ENI.ID] = c.Instance
 	case c.Kind == vpc.LinkDetached && on == c.Instance:
@@ -82,7 +98,11 @@ func randomCall(random *rand.Rand, l *lab, n vpc.NetworkInterface, instances []s
 	if n.Attachment != nil {
 		attachment = n.Attachment.ID
 	}
-	switch random.IntN(13) {
+	switch random.IntN(15) {
+	case 13:
+		return randomTurn(random, instances[random.IntN(4):])
+	case 14:
+		return vpc.ModifyNetworkInterfaceAttribute{ID: n.ID, Groups: [][]string{{l.group.ID}, {"sg-1"}, {l.group.ID, l.group.ID}}[random.IntN(3)]}
 	case 0, 1, 2:
 		return vpc.CreateNetworkInterface{SubnetID: subnets[random.IntN(3)], SecondaryCount: random.IntN(4), IPv6Count: random.IntN(2)}
 	case 3:
@@ -105,6 +125,22 @@ func randomCall(random *rand.Rand, l *lab, n vpc.NetworkInterface, instances []s
 	return vpc.AssignIpv6Addresses{ID: n.ID, Count: random.IntN(3), PrefixCount: random.IntN(2)}
 }
 
+// randomTurn changes an instance's state or type.
+func randomTurn(random *rand.Rand, instances []string) vpc.Request {
+	ids := instances[:1]
+	switch random.IntN(12) {
+	case 0, 1, 2:
+		return vpc.StopInstances{IDs: ids}
+	case 3, 4, 5, 6:
+		return vpc.StartInstances{IDs: ids}
+	case 7:
+		return vpc.RebootInstances{IDs: ids}
+	case 8:
+		return vpc.TerminateInstances{IDs: ids}
+	}
+	return vpc.ModifyInstanceAttribute{ID: ids[0], InstanceType: &vpc.StringValue{Value: []string{"t3.small", "m5.large", "p4d.24xlarge"}[random.IntN(3)]}}
+}
+
 // check wants of the truth: no address twice, all of them inside of the subnet and not reserved, no limit exceeded, and
 // the subnets' numbers of free addresses right once everything has taken effect.
 func check(t *testing.T, l *lab) {
@@ -114,7 +150,7 @@ func check(t *testing.T, l *lab) {
 		instance     string
 		card, device int
 	}
-	places := map[place]string{}
+	places, links := map[place]string{}, map[string]int{}
 	own := func(n vpc.NetworkInterface, a netip.Addr) {
 		if other := owner[a]; other != "" {
 			t.Fatalf("%s is on %s and on %s", a, other, n.ID)
@@ -140,8 +176,12 @@ func check(t *testing.T, l *lab) {
 		}
 		places[at] = n.ID
 		i, _ := l.Instance(n.Instance())
+		links[i.ID]++
 		for _, k := range vpc.InstanceTypes() {
-			if k.Name == i.Type && (len(n.Addresses())+len(n.Prefixes) > k.IPv4PerInterface || len(n.IPv6)+len(n.IPv6Prefixes) > k.IPv6PerInterface) {
+			if k.Name == i.Type && i.State == vpc.Running && links[i.ID] > k.Interfaces {
+				t.Fatalf("a running %s has %d interfaces", i.Type, links[i.ID])
+			}
+			if k.Name == i.Type && i.State == vpc.Running && (len(n.Addresses())+len(n.Prefixes) > k.IPv4PerInterface || len(n.IPv6)+len(n.IPv6Prefixes) > k.IPv6PerInterface) {
 				t.Fatalf("%s holds more than a %s may: %+v", n.ID, i.Type, n)
 			}
 		}

@@ -191,9 +191,3 @@ type TagGone struct {
 	Key   string  `query:"Key"`
 	Value *string `query:"Value"`
 }
-
-// TerminateInstances answers TerminateInstancesOutput.
-type TerminateInstances struct {
-	Dry
-	IDs []string `query:"InstanceId,required"`
-}

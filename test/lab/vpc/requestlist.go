@@ -1,5 +1,7 @@
 package vpc
 
+import "slices"
+
 // DescribeInstances answers DescribeInstancesOutput.
 type DescribeInstances struct {
 	Dry
@@ -109,9 +111,6 @@ func (CreateTags) Action() string { return "CreateTags" }
 // Action is "DeleteTags".
 func (DeleteTags) Action() string { return "DeleteTags" }
 
-// Action is "TerminateInstances".
-func (TerminateInstances) Action() string { return "TerminateInstances" }
-
 // Action is "DescribeInstances".
 func (DescribeInstances) Action() string { return "DescribeInstances" }
 
@@ -140,15 +139,15 @@ func (DescribeTags) Action() string { return "DescribeTags" }
 func (DescribeRouteTables) Action() string { return "DescribeRouteTables" }
 
 // unbounded is true of a list asked for with neither filter nor pagination: those have a smaller bucket of their own.
-// Whether a list of ids counts as a filter is not documented; here it does.
-func (r DescribeInstances) unbounded() bool { return unbounded(r.Page, r.Filters, r.IDs) }
-func (r DescribeNetworkInterfaces) unbounded() bool {
-	return unbounded(r.Page, r.Filters, r.IDs)
+// Whether a list of ids counts as a filter is not documented: Config.IDsUnbounded.
+func (r DescribeInstances) unbounded(c Config) bool { return unbounded(c, r.Page, r.Filters, r.IDs) }
+func (r DescribeNetworkInterfaces) unbounded(c Config) bool {
+	return unbounded(c, r.Page, r.Filters, r.IDs)
 }
-func (r DescribeSecurityGroups) unbounded() bool {
-	return unbounded(r.Page, r.Filters, r.IDs) && len(r.Names) == 0
+func (r DescribeSecurityGroups) unbounded(c Config) bool {
+	return unbounded(c, r.Page, r.Filters, slices.Concat(r.IDs, r.Names))
 }
 
-func unbounded(p Page, f []Filter, ids []string) bool {
-	return p.MaxResults == 0 && p.NextToken == "" && len(f) == 0 && len(ids) == 0
+func unbounded(c Config, p Page, f []Filter, ids []string) bool {
+	return p.MaxResults == 0 && p.NextToken == "" && len(f) == 0 && (len(ids) == 0 || c.IDsUnbounded)
 }

@@ -34,6 +34,14 @@ func subject(request Request, output Output) string {
 		return r.ID
 	case TerminateInstances:
 		return strings.Join(r.IDs, " ")
+	case StopInstances:
+		return strings.Join(r.IDs, " ")
+	case StartInstances:
+		return strings.Join(r.IDs, " ")
+	case RebootInstances:
+		return strings.Join(r.IDs, " ")
+	case ModifyInstanceAttribute:
+		return r.ID
 	case CreateTags:
 		return strings.Join(r.Resources, " ")
 	case DeleteTags:

@@ -12,9 +12,11 @@ import (
 type subnet struct {
 	Subnet
 	size    int
-	used    map[netip.Addr]string // IPv4 addresses, those inside of prefixes too → interface id
-	blocks  map[netip.Addr]int    // used addresses by /28
-	leaving []leaving             // released, and occupied until their time
+	owners  []string  // interface ids by IPv4 address, counted from the subnet's first; also of those inside of prefixes
+	used    int       // of owners
+	blocks  []int     // used addresses by /28
+	whole   int       // /28s with none, but for the first and the last
+	leaving []leaving // released, and occupied until their time
 	used6   map[netip.Addr]string
 	pref6   map[netip.Prefix]string // /80s
 }
@@ -29,17 +31,23 @@ type leaving struct {
 const reserved = 5
 
 func newSubnet(s Subnet) *subnet {
+	size := 1 << (32 - s.CIDR.Bits())
 	return &subnet{
-		Subnet: s, size: 1 << (32 - s.CIDR.Bits()),
-		used: map[netip.Addr]string{}, blocks: map[netip.Addr]int{},
+		Subnet: s, size: size, owners: make([]string, size), blocks: make([]int, size/16), whole: max(size/16-2, 0),
 		used6: map[netip.Addr]string{}, pref6: map[netip.Prefix]string{},
 	}
 }
 
-func (s *subnet) free() int { return s.size - reserved - len(s.used) }
+func (s *subnet) free() int { return s.size - reserved - s.used }
+
+// offset is an address's place in the subnet, which has it.
+func (s *subnet) offset(a netip.Addr) int { return int(number(a) - number(s.CIDR.Addr())) }
+
+// owner is the interface that has an address of the subnet; empty: none.
+func (s *subnet) owner(a netip.Addr) string { return s.owners[s.offset(a)] }
 
 func (s *subnet) isReserved(a netip.Addr) bool {
-	offset := int(number(a) - number(s.CIDR.Addr()))
+	offset := s.offset(a)
 	return offset < 4 || offset == s.size-1
 }
 
@@ -50,8 +58,6 @@ func address(n uint32) netip.Addr {
 	binary.BigEndian.PutUint32(b[:], n)
 	return netip.AddrFrom4(b)
 }
-
-func block(a netip.Addr) netip.Addr { return address(number(a) &^ 15) }
 
 // check says why an address cannot be had, or nil.
 func (s *subnet) check(a netip.Addr) *Error {
@@ -65,16 +71,34 @@ func (s *subnet) check(a netip.Addr) *Error {
 }
 
 func (s *subnet) occupy(a netip.Addr, eni string) {
-	s.used[a] = eni
-	s.blocks[block(a)]++
+	at := s.offset(a)
+	if s.owners[at] == "" {
+		s.used++
+		s.count(at/16, 1)
+	}
+	s.owners[at] = eni
 }
 
 func (s *subnet) vacate(a netip.Addr) {
-	if _, ok := s.used[a]; ok {
-		delete(s.used, a)
-		if s.blocks[block(a)]--; s.blocks[block(a)] == 0 {
-			delete(s.blocks, block(a))
-		}
+	if at := s.offset(a); s.owners[at] != "" {
+		s.owners[at] = ""
+		s.used--
+		s.count(at/16, -1)
+	}
+}
+
+// count changes the number of used addresses of a /28, and with it that of the whole ones. The first and the last hold
+// reserved addresses and are never free.
+func (s *subnet) count(block, more int) {
+	before := s.blocks[block]
+	s.blocks[block] += more
+	if block == 0 || block == len(s.blocks)-1 {
+		return
+	}
+	if before == 0 {
+		s.whole--
+	} else if s.blocks[block] == 0 {
+		s.whole++
 	}
 }
 
@@ -126,7 +150,7 @@ func (s *subnet) pick(random *rand.Rand, n int, eni string) []netip.Addr {
 	for len(picked) < n {
 		for at := random.IntN(s.size); ; at = (at + 1) % s.size {
 			a := address(first + uint32(at))
-			if _, taken := s.used[a]; !taken && !s.isReserved(a) {
+			if s.owners[at] == "" && !s.isReserved(a) {
 				s.occupy(a, eni)
 				picked = append(picked, a)
 				break
@@ -136,16 +160,16 @@ func (s *subnet) pick(random *rand.Rand, n int, eni string) []netip.Addr {
 	return picked
 }
 
-// freeBlocks are the /28s of the subnet with no address in use or reserved.
-func (s *subnet) freeBlocks() []netip.Prefix {
-	var free []netip.Prefix
-	first := number(s.CIDR.Addr())
-	for at := 16; at+16 < s.size; at += 16 { // the first and the last /28 hold reserved addresses
-		if a := address(first + uint32(at)); s.blocks[a] == 0 {
-			free = append(free, netip.PrefixFrom(a, 28))
+// pickBlock takes a free /28 anywhere in the subnet. The caller has seen that there is one.
+func (s *subnet) pickBlock(random *rand.Rand, eni string) netip.Prefix {
+	inner := len(s.blocks) - 2
+	for at := random.IntN(inner); ; at = (at + 1) % inner {
+		if s.blocks[at+1] == 0 {
+			p := netip.PrefixFrom(address(number(s.CIDR.Addr())+uint32(16*(at+1))), 28)
+			s.occupyBlock(p, eni)
+			return p
 		}
 	}
-	return free
 }
 
 func (s *subnet) checkBlock(p netip.Prefix) *Error {
@@ -156,7 +180,7 @@ func (s *subnet) checkBlock(p netip.Prefix) *Error {
 		if err := s.check(a); err != nil {
 			return err
 		}
-		if _, taken := s.used[a]; taken {
+		if s.owner(a) != "" {
 			return Refuse(CodeNoBlock, "The prefix %s is not free in subnet %s", p, s.ID)
 		}
 	}

@@ -69,6 +69,7 @@ func (w *World) resource(c *call, id string) (tagged, *Error) {
 			n := n.clone()
 			n.Tags = tags
 			w.put(c.effect, n.ID, &n)
+			w.bear(&n)
 		}}, err
 	case "i":
 		i, err := w.namedInstance(id)

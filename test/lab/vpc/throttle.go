@@ -40,6 +40,7 @@ func Published(scale float64) Buckets {
 			"CreateTags":                      b(100, 10),
 			"DeleteTags":                      b(100, 10),
 			"TerminateInstances":              b(100, 5),
+			"StartInstances":                  b(5, 2),
 		},
 	}
 }
@@ -68,14 +69,17 @@ type meter struct {
 	at     time.Time
 }
 
-// take takes a token if there is one. A throttled call takes none: what EC2 does is not documented.
-func (m *meter) take(now time.Time, b Bucket) bool {
+// take takes a token if there is one. Whether a throttled call takes what is left of one is not documented.
+func (m *meter) take(now time.Time, b Bucket, costs bool) bool {
 	if m.bucket != b { // first use, or a fault came or went
 		m.bucket, m.tokens, m.at = b, b.Size, now
 	}
 	m.tokens = math.Min(b.Size, m.tokens+b.Refill*now.Sub(m.at).Seconds())
 	m.at = now
 	if m.tokens < 1-1e-9 {
+		if costs {
+			m.tokens = 0
+		}
 		return false
 	}
 	m.tokens--
@@ -100,5 +104,5 @@ func (w *World) throttled(now time.Time, action string, unbounded bool) bool {
 		m = &meter{}
 		w.meters[name] = m
 	}
-	return !m.take(now, bucket)
+	return !m.take(now, bucket, w.config.ThrottledCosts)
 }

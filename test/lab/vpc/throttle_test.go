@@ -77,12 +77,31 @@ func TestBucketsAreShared(t *testing.T) {
 		_, _ = l.Call(l.now, caller, vpc.DeleteNetworkInterface{ID: "eni-1"})
 	}
 	_, _ = l.Call(l.now, "even", vpc.DescribeVpcs{})
+	first := l.now
 	want := []vpc.Count{
-		{Action: "DeleteNetworkInterface", Caller: "even", Refused: 5, Throttled: 1},
-		{Action: "DeleteNetworkInterface", Caller: "odd", Refused: 5, Throttled: 1},
-		{Action: "DescribeVpcs", Caller: "even", Accepted: 1},
+		{Action: "DeleteNetworkInterface", Caller: "even", Refused: 5, Throttled: 1, Last: first},
+		{Action: "DeleteNetworkInterface", Caller: "odd", Refused: 5, Throttled: 1, Last: first},
+		{Action: "DescribeVpcs", Caller: "even", Accepted: 1, Last: first},
 	}
 	if diff := cmp.Diff(want, l.Counts()); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	l.now = l.now.Add(time.Hour)
+	_, _ = l.Call(l.now, "odd", vpc.DescribeVpcs{})
+	for _, test := range []struct {
+		name  string
+		since time.Time
+		want  []vpc.Count
+	}{
+		{"the last hour, not its first instant", first.Add(1), []vpc.Count{{Action: "DescribeVpcs", Caller: "odd", Accepted: 1, Last: l.now}}},
+		{"from the first call on", first, append(want, vpc.Count{Action: "DescribeVpcs", Caller: "odd", Accepted: 1, Last: l.now})},
+		{"from now on", l.now.Add(1), []vpc.Count{}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got, err := l.CountsSince(test.since)
+			if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
+				t.Errorf("%v; counts (-want +got):\n%s", err, diff)
+			}
+		})
 	}
 }

@@ -15,6 +15,10 @@ func (l *lab) seen(at time.Duration) []string {
 	start := time.Date(2026, 11, 20, 9, 0, 0, 0, time.UTC)
 	var lines []string
 	for _, c := range l.Advance(start.Add(at)) {
+		if c.ENI.ID == "" {
+			lines = append(lines, fmt.Sprintf("%v %s %s", c.At.Sub(start), c.Kind, c.Instance[len(c.Instance)-1:]))
+			continue
+		}
 		lines = append(lines, fmt.Sprintf("%v %s #%d %d+%d on %s", c.At.Sub(start), c.Kind, c.ENI.Attachment.Device,
 			len(c.ENI.Addresses()), len(c.ENI.Prefixes), c.Instance[len(c.Instance)-1:]))
 	}

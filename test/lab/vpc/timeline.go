@@ -11,6 +11,7 @@ type timeline struct {
 	versions []version // by time; never empty
 	attached []string  // ids of all its attachments
 	on       []string  // the instances of these
+	bore     []Tag     // tags that it has or had
 }
 
 type version struct {
@@ -64,6 +65,7 @@ func (w *World) purge() {
 	n := 0
 	for n < len(w.gone) && w.now.Sub(w.gone[n].at) > Horizon {
 		id := w.gone[n].id
+		w.unbear(id)
 		for _, attachment := range w.enis[id].attached {
 			delete(w.attached, attachment)
 		}
@@ -90,29 +92,39 @@ func (w *World) put(at time.Time, id string, n *NetworkInterface) {
 		w.eniIDs = slices.Insert(w.eniIDs, i, id)
 		w.live++
 	} else {
-		w.usage[t.newest().VPC] -= units(t.newest())
+		w.usage[t.newest().VPC] -= w.units(t.newest())
 		t.forget(w.now)
 	}
 	if n == nil {
 		w.live--
 		w.gone = append(w.gone, departed{id, at})
 	} else {
-		w.usage[n.VPC] += units(n)
+		w.usage[n.VPC] += w.units(n)
+		n.clip()
+	}
+	if n != nil && len(t.versions) == 0 {
+		w.bear(n)
 	}
 	t.versions = append(t.versions, version{at, n})
 }
 
 // units is the network address usage of an interface (VPC guide, "Network Address Usage"): of one that is attached, one
 // for each address and prefix, and one more if it is not the instance's first.
-func units(n *NetworkInterface) int {
+func (w *World) units(n *NetworkInterface) int {
 	if n == nil || n.Attachment == nil || !n.Attachment.DetachedAt.IsZero() {
 		return 0
 	}
-	u := n.slots4() + n.slots6()
+	u := w.weight(n)
 	if n.Attachment.Device != 0 || n.Attachment.Card != 0 {
 		u++
 	}
 	return u
+}
+
+// weight is the usage of an interface's addresses and prefixes.
+func (w *World) weight(n *NetworkInterface) int {
+	prefixes := len(n.Prefixes) + len(n.IPv6Prefixes)
+	return n.slots4() + n.slots6() + prefixes*(w.config.PrefixUnits-1)
 }
 
 // present is a living interface as accepted calls leave it at this instant.
@@ -131,7 +143,7 @@ func (w *World) NetworkInterface(now time.Time, id string) (NetworkInterface, bo
 	now = w.tick(now)
 	if t := w.enis[id]; t != nil {
 		if n := t.view(now); n != nil {
-			return n.clone(), true
+			return *n, true
 		}
 	}
 	return NetworkInterface{}, false
@@ -145,8 +157,20 @@ func (w *World) NetworkInterfaces(now time.Time) []NetworkInterface {
 	var all []NetworkInterface
 	for _, id := range w.eniIDs {
 		if n := w.enis[id].view(now); n != nil {
-			all = append(all, n.clone())
+			all = append(all, *n)
 		}
 	}
 	return all
+}
+
+// Attached is the truth of an instance's interfaces at an instant, attaching and detaching ones too, by card and device
+// index. It costs nothing that grows with the world.
+func (w *World) Attached(now time.Time, instance string) []NetworkInterface {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now = w.tick(now)
+	if i := w.instances[instance]; i != nil {
+		return w.interfacesIn(i, now)
+	}
+	return nil
 }

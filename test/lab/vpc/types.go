@@ -43,11 +43,14 @@ type SecurityGroup struct {
 // InstanceState is EC2's word for where an instance stands in its life.
 type InstanceState string
 
-// The states that the lab knows. EC2's passing ones (pending, stopping, shutting-down) take no time here.
+// The states of an instance. Those between two others last from a call until it takes effect.
 const (
-	Running    InstanceState = "running"
-	Stopped    InstanceState = "stopped"
-	Terminated InstanceState = "terminated"
+	Pending      InstanceState = "pending"
+	Running      InstanceState = "running"
+	Stopping     InstanceState = "stopping"
+	Stopped      InstanceState = "stopped"
+	ShuttingDown InstanceState = "shutting-down"
+	Terminated   InstanceState = "terminated"
 )
 
 // Instance is a virtual machine.
@@ -57,15 +60,16 @@ type Instance struct {
 	VPC      string
 	Subnet   string // of its primary network interface
 	Zone     string
-	State    InstanceState
-	Launched time.Time
+	State    InstanceState // at the instant of which it tells
+	Launched time.Time     // of the last start
 	Tags     map[string]string
 }
 
 // Name is the tag Name, or the id where there is none.
 func (i Instance) Name() string { return nameOr(i.Tags, i.ID) }
 
-// NetworkInterface is an ENI as seen at one instant. It is never changed after it was handed out.
+// NetworkInterface is an ENI as seen at one instant. It is never changed after it was handed out, and others have the
+// same: its lists may be appended to, but neither their elements nor Tags may be written.
 type NetworkInterface struct {
 	ID              string // "eni-…", never used twice
 	VPC             string
@@ -73,7 +77,7 @@ type NetworkInterface struct {
 	Zone            string
 	MAC             string // lower case, colons
 	Description     string
-	Type            string // "interface", "efa", "trunk", "branch"
+	Type            string // "interface", "efa", "efa-only", "trunk", "branch"
 	Primary         netip.Addr
 	Secondary       []netip.Addr   // in the order of their assignment
 	Prefixes        []netip.Prefix // delegated /28s
@@ -146,6 +150,7 @@ func (n NetworkInterface) slots4() int { return 1 + len(n.Secondary) + len(n.Pre
 
 func (n NetworkInterface) slots6() int { return len(n.IPv6) + len(n.IPv6Prefixes) }
 
+// clone is a copy that may be changed before it is put into the books.
 func (n NetworkInterface) clone() NetworkInterface {
 	n.Secondary = slices.Clone(n.Secondary)
 	n.Prefixes = slices.Clone(n.Prefixes)
@@ -158,6 +163,12 @@ func (n NetworkInterface) clone() NetworkInterface {
 		n.Attachment = &a
 	}
 	return n
+}
+
+// clip leaves the lists no room behind their ends, so that whoever appends to one copies it.
+func (n *NetworkInterface) clip() {
+	n.Secondary, n.Prefixes = slices.Clip(n.Secondary), slices.Clip(n.Prefixes)
+	n.IPv6, n.IPv6Prefixes, n.Groups = slices.Clip(n.IPv6), slices.Clip(n.IPv6Prefixes), slices.Clip(n.Groups)
 }
 
 // resolve says what the interface is at an instant: attachments begin and end by time alone.

@@ -19,23 +19,31 @@ type World struct {
 	random *rand.Rand
 	now    time.Time // latest instant anybody spoke of; time does not run backwards
 
-	types     map[string]InstanceType
-	vpcs      map[string]*VPC
-	subnets   map[string]*subnet
-	groups    map[string]*SecurityGroup
-	defaults  map[string]string // id of the default security group by VPC
-	instances map[string]*instance
-	enis      map[string]*timeline
-	eniIDs    []string          // keys of enis, sorted
-	gone      []departed        // deleted interfaces, until the Horizon has passed
-	attached  map[string]string // attachment id → interface id, also of ended attachments of living interfaces
-	macs      map[string]bool
-	tokens    map[string]*token
-	live      int            // interfaces that are not deleted
-	usage     map[string]int // network address units by VPC
+	types       map[string]InstanceType
+	vpcs        map[string]*VPC
+	subnets     map[string]*subnet
+	groups      map[string]*SecurityGroup
+	defaults    map[string]string // id of the default security group by VPC
+	instances   map[string]*instance
+	instanceIDs []string        // keys of instances, sorted
+	ended       []ended         // terminated instances by time, until they are forgotten
+	off         map[string]bool // instances whose machine is off, as told by Advance
+	enis        map[string]*timeline
+	eniIDs      []string          // keys of enis, sorted
+	gone        []departed        // deleted interfaces, until the Horizon has passed
+	attached    map[string]string // attachment id → interface id, also of ended attachments of living interfaces
+	macs        map[string]bool
+	tokens      map[string]*token
+	bearers     map[Tag]map[string]bool // interfaces that have, or had in a version that is remembered, a tag
+	live        int                     // interfaces that are not deleted
+	usage       map[string]int          // network address units by VPC
 
+	filters struct {
+		interfaces properties[NetworkInterface]
+		instances  properties[InstanceView]
+	}
 	meters  map[string]*meter
-	counts  map[countKey]*Count
+	account account
 	faults  []activeFault
 	changes changeQueue
 	wired   map[string]string // interface id → instance, as told by Advance
@@ -48,13 +56,16 @@ func New(config Config, random *rand.Rand) *World {
 	for _, t := range InstanceTypes() {
 		types[t.Name] = t
 	}
-	return &World{
+	w := &World{
 		config: config.withDefaults(), random: random, types: types,
 		vpcs: map[string]*VPC{}, subnets: map[string]*subnet{}, groups: map[string]*SecurityGroup{}, defaults: map[string]string{},
 		instances: map[string]*instance{}, enis: map[string]*timeline{}, attached: map[string]string{},
 		macs: map[string]bool{}, tokens: map[string]*token{}, usage: map[string]int{},
-		meters: map[string]*meter{}, counts: map[countKey]*Count{}, wired: map[string]string{},
+		meters: map[string]*meter{}, account: account{counts: map[countKey]*Count{}}, wired: map[string]string{}, off: map[string]bool{},
+		bearers: map[Tag]map[string]bool{},
 	}
+	w.filters.interfaces, w.filters.instances = interfaceProperties(w), instanceProperties(w)
+	return w
 }
 
 // Config is how the world behaves, defaults filled in.
@@ -131,39 +142,6 @@ func within(outer, inner netip.Prefix) bool {
 	return outer.IsValid() && outer.Bits() <= inner.Bits() && outer.Contains(inner.Addr())
 }
 
-// AddSecurityGroup makes a security group.
-func (w *World) AddSecurityGroup(g SecurityGroup) (SecurityGroup, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.vpcs[g.VPC] == nil {
-		return SecurityGroup{}, fmt.Errorf("cannot add security group %s: there is no VPC %q", g.Name, g.VPC)
-	}
-	if g.Name == "" {
-		return SecurityGroup{}, fmt.Errorf("cannot add security group %s: it has no name", g.ID)
-	}
-	if w.groups[g.ID] != nil {
-		return SecurityGroup{}, fmt.Errorf("cannot add security group %s: it exists", g.ID)
-	}
-	return w.addGroup(g), nil
-}
-
-func (w *World) addGroup(g SecurityGroup) SecurityGroup {
-	if g.ID == "" {
-		g.ID = w.id("sg")
-	}
-	g.Tags = maps.Clone(g.Tags)
-	w.groups[g.ID] = &g
-	return g
-}
-
-// DeleteSecurityGroup takes a group away, as an operator might; interfaces keep its id, as the lab does not ask whether
-// it is in use.
-func (w *World) DeleteSecurityGroup(id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	delete(w.groups, id)
-}
-
 // id makes an id as EC2 does: a kind and 17 hex digits, the first of them 0.
 func (w *World) id(kind string) string { return fmt.Sprintf("%s-0%016x", kind, w.random.Uint64()) }
 
@@ -185,6 +163,7 @@ func (w *World) tick(now time.Time) time.Time {
 		w.now = now
 	}
 	w.purge()
+	w.forgetInstances()
 	w.expireFaults()
 	return w.now
 }

@@ -13,11 +13,13 @@ func actions() map[string]vpc.Request {
 	byName := map[string]vpc.Request{}
 	for _, r := range []vpc.Request{
 		vpc.AssignIpv6Addresses{}, vpc.AssignPrivateIpAddresses{}, vpc.AttachNetworkInterface{},
-		vpc.CreateNetworkInterface{}, vpc.CreateTags{}, vpc.DeleteNetworkInterface{}, vpc.DeleteTags{},
+		vpc.CreateNetworkInterface{}, vpc.CreateSecurityGroup{}, vpc.CreateTags{}, vpc.DeleteNetworkInterface{},
+		vpc.DeleteSecurityGroup{}, vpc.DeleteTags{},
 		vpc.DescribeAvailabilityZones{}, vpc.DescribeInstances{}, vpc.DescribeInstanceTypes{},
 		vpc.DescribeNetworkInterfaceAttribute{}, vpc.DescribeNetworkInterfaces{}, vpc.DescribeRouteTables{},
 		vpc.DescribeSecurityGroups{}, vpc.DescribeSubnets{}, vpc.DescribeTags{}, vpc.DescribeVpcs{},
-		vpc.DetachNetworkInterface{}, vpc.ModifyNetworkInterfaceAttribute{}, vpc.TerminateInstances{},
+		vpc.DetachNetworkInterface{}, vpc.ModifyInstanceAttribute{}, vpc.ModifyNetworkInterfaceAttribute{},
+		vpc.RebootInstances{}, vpc.StartInstances{}, vpc.StopInstances{}, vpc.TerminateInstances{},
 		vpc.UnassignIpv6Addresses{}, vpc.UnassignPrivateIpAddresses{},
 	} {
 		byName[r.Action()] = r
@@ -35,6 +37,10 @@ func unmodelled(action string) []string {
 		"AttachNetworkInterface": {"EnaSrdSpecification", "EnaQueueCount"},
 		"ModifyNetworkInterfaceAttribute": {"EnaSrdSpecification", "EnablePrimaryIpv6", "ConnectionTrackingSpecification",
 			"AssociatePublicIpAddress", "AssociatedSubnetId"},
+		"ModifyInstanceAttribute": {"Attribute", "Value", "BlockDeviceMapping", "DisableApiTermination", "DisableApiStop",
+			"EbsOptimized", "EnaSupport", "InstanceInitiatedShutdownBehavior", "Kernel", "Ramdisk", "SriovNetSupport", "UserData"},
+		"StartInstances":            {"AdditionalInfo"},
+		"StopInstances":             {"Force", "Hibernate", "SkipOsShutdown"},
 		"TerminateInstances":        {"Force", "SkipOsShutdown"},
 		"DescribeInstances":         {"IncludeManagedResources"},
 		"DescribeNetworkInterfaces": {"IncludeManagedResources"},

@@ -72,14 +72,25 @@ func (p *printer) output(output vpc.Output) {
 	case vpc.DescribeNetworkInterfaceAttributeOutput:
 		p.attribute(o)
 	case vpc.TerminateInstancesOutput:
-		list(p.document, "instancesSet", o.Changes, func(c vpc.StateChange) {
-			p.text("instanceId", c.ID)
-			p.in("currentState", func() { p.state(c.Current) })
-			p.in("previousState", func() { p.state(c.Previous) })
-		})
+		p.changes(o.Changes)
+	case vpc.StopInstancesOutput:
+		p.changes(o.Changes)
+	case vpc.StartInstancesOutput:
+		p.changes(o.Changes)
+	case vpc.CreateSecurityGroupOutput:
+		p.text("groupId", o.ID)
+		p.tags(o.Tags)
 	default:
 		p.listing(output)
 	}
+}
+
+func (p *printer) changes(changes []vpc.StateChange) {
+	list(p.document, "instancesSet", changes, func(c vpc.StateChange) {
+		p.text("instanceId", c.ID)
+		p.in("currentState", func() { p.state(c.Current) })
+		p.in("previousState", func() { p.state(c.Previous) })
+	})
 }
 
 // listing writes the answers of describes.

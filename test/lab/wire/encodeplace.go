@@ -46,7 +46,7 @@ func (p *printer) instance(v vpc.InstanceView) {
 	p.text("rootDeviceType", "ebs")
 	p.text("virtualizationType", "hvm")
 	p.text("hypervisor", "xen") // what EC2 says here of Nitro too
-	p.truth("enaSupport", v.Type.Hypervisor == "nitro")
+	p.truth("enaSupport", v.Type.Prefixes())
 	list(p.document, "networkInterfaceSet", v.NetworkInterfaces, func(n vpc.NetworkInterface) {
 		p.instanceInterface(n, v.Groups)
 	})
@@ -78,9 +78,9 @@ func (p *printer) instanceInterface(n vpc.NetworkInterface, groups map[string]st
 
 func (p *printer) instanceType(t vpc.InstanceType) {
 	p.text("instanceType", t.Name)
-	p.truth("currentGeneration", t.Hypervisor == "nitro")
-	p.truth("bareMetal", false)
-	p.text("hypervisor", t.Hypervisor)
+	p.truth("currentGeneration", t.Prefixes())
+	p.truth("bareMetal", t.Hypervisor == "")
+	p.some("hypervisor", t.Hypervisor)
 	p.in("processorInfo", func() {
 		p.in("supportedArchitectures", func() { p.text("item", t.Architecture()) })
 	})
@@ -103,7 +103,7 @@ func (p *printer) instanceType(t vpc.InstanceType) {
 		p.number("ipv4AddressesPerInterface", t.IPv4PerInterface)
 		p.number("ipv6AddressesPerInterface", t.IPv6PerInterface)
 		p.truth("ipv6Supported", true)
-		if t.Hypervisor == "nitro" {
+		if t.Prefixes() {
 			p.text("enaSupport", "required")
 		} else {
 			p.text("enaSupport", "unsupported")

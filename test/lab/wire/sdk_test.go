@@ -77,8 +77,10 @@ func TestSDK(t *testing.T) {
 	good(c.DeleteNetworkInterface(ctx, &ec2.DeleteNetworkInterfaceInput{NetworkInterfaceId: eni.NetworkInterfaceId}))(t)
 	_, err = c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{NetworkInterfaceIds: []string{*eni.NetworkInterfaceId}})
 	wantCode(t, err, "InvalidNetworkInterfaceID.NotFound")
+	groups(t, l, c)
+	machine(t, l, c)
 	gone := good(c.TerminateInstances(ctx, &ec2.TerminateInstancesInput{InstanceIds: []string{l.node.ID}}))(t)
-	if gone.TerminatingInstances[0].CurrentState.Name != types.InstanceStateNameTerminated {
+	if gone.TerminatingInstances[0].CurrentState.Name != types.InstanceStateNameShuttingDown {
 		t.Errorf("terminating: %+v", gone.TerminatingInstances[0])
 	}
 	good(c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: []string{l.node.ID}}))(t)
@@ -132,6 +134,49 @@ func attributes(t *testing.T, c *ec2.Client, id string) {
 	}
 }
 
+// groups makes a security group, puts the node into it and takes both apart.
+func groups(t *testing.T, l *lab, c *ec2.Client) {
+	ctx := context.Background()
+	made := good(c.CreateSecurityGroup(ctx, &ec2.CreateSecurityGroupInput{GroupName: aws.String("pods"), Description: aws.String("of pods"),
+		VpcId: &l.subnet.VPC, TagSpecifications: []types.TagSpecification{{ResourceType: types.ResourceTypeSecurityGroup,
+			Tags: []types.Tag{{Key: aws.String("team"), Value: aws.String("a")}}}}}))(t)
+	good(c.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &l.node.ID, Groups: []string{*made.GroupId}}))(t)
+	seen := good(c.DescribeNetworkInterfaces(ctx, &ec2.DescribeNetworkInterfacesInput{
+		Filters: []types.Filter{{Name: aws.String("group-id"), Values: []string{*made.GroupId}}}}))(t)
+	if len(seen.NetworkInterfaces) != 1 || *seen.NetworkInterfaces[0].Groups[0].GroupName != "pods" || *made.Tags[0].Value != "a" {
+		t.Errorf("in the group: %+v", seen.NetworkInterfaces)
+	}
+	_, err := c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: made.GroupId})
+	wantCode(t, err, "DependencyViolation")
+	others := good(c.DescribeSecurityGroups(ctx, &ec2.DescribeSecurityGroupsInput{Filters: []types.Filter{{Name: aws.String("group-name"), Values: []string{"default"}}}}))(t)
+	good(c.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &l.node.ID, Groups: []string{*others.SecurityGroups[0].GroupId}}))(t)
+	good(c.DeleteSecurityGroup(ctx, &ec2.DeleteSecurityGroupInput{GroupId: made.GroupId}))(t)
+}
+
+// machine reboots, stops, changes and starts the node.
+func machine(t *testing.T, l *lab, c *ec2.Client) {
+	ctx, ids := context.Background(), []string{l.node.ID}
+	good(c.RebootInstances(ctx, &ec2.RebootInstancesInput{InstanceIds: ids}))(t)
+	stopping := good(c.StopInstances(ctx, &ec2.StopInstancesInput{InstanceIds: ids}))(t).StoppingInstances[0]
+	if stopping.CurrentState.Name != types.InstanceStateNameStopping || stopping.PreviousState.Name != types.InstanceStateNameRunning {
+		t.Errorf("stopping: %+v", stopping)
+	}
+	good(c.ModifyInstanceAttribute(ctx, &ec2.ModifyInstanceAttributeInput{InstanceId: &l.node.ID,
+		InstanceType: &types.AttributeValue{Value: aws.String("m5.metal")}}))(t)
+	seen := good(c.DescribeInstances(ctx, &ec2.DescribeInstancesInput{InstanceIds: ids}))(t).Reservations[0].Instances[0]
+	if seen.State.Name != types.InstanceStateNameStopped || *seen.State.Code != 80 || seen.InstanceType != types.InstanceTypeM5Metal || len(seen.NetworkInterfaces) != 1 {
+		t.Errorf("stopped: %+v", seen)
+	}
+	kind := good(c.DescribeInstanceTypes(ctx, &ec2.DescribeInstanceTypesInput{InstanceTypes: []types.InstanceType{"m5.metal"}}))(t).InstanceTypes[0]
+	if !*kind.BareMetal || kind.Hypervisor != "" {
+		t.Errorf("m5.metal is %+v", kind)
+	}
+	starting := good(c.StartInstances(ctx, &ec2.StartInstancesInput{InstanceIds: ids}))(t).StartingInstances[0]
+	if starting.CurrentState.Name != types.InstanceStateNamePending || *starting.CurrentState.Code != 0 {
+		t.Errorf("starting: %+v", starting)
+	}
+}
+
 // places reads what an interface stands in.
 func places(t *testing.T, l *lab, c *ec2.Client) {
 	ctx := context.Background()
@@ -171,10 +216,10 @@ func (l *lab) everyAction(t *testing.T) {
 		"DescribeTags": "MaxResults=1", "DescribeRouteTables": "MaxResults=1", "DescribeAvailabilityZones": "ZoneName.1=x",
 	}
 	for _, action := range []string{"AssignIpv6Addresses", "AssignPrivateIpAddresses", "AttachNetworkInterface", "CreateNetworkInterface",
-		"CreateTags", "DeleteNetworkInterface", "DeleteTags", "DescribeAvailabilityZones", "DescribeInstances", "DescribeInstanceTypes",
+		"CreateSecurityGroup", "CreateTags", "DeleteNetworkInterface", "DeleteSecurityGroup", "DeleteTags", "DescribeAvailabilityZones", "DescribeInstances", "DescribeInstanceTypes",
 		"DescribeNetworkInterfaceAttribute", "DescribeNetworkInterfaces", "DescribeRouteTables", "DescribeSecurityGroups",
-		"DescribeSubnets", "DescribeTags", "DescribeVpcs", "DetachNetworkInterface", "ModifyNetworkInterfaceAttribute",
-		"TerminateInstances", "UnassignIpv6Addresses", "UnassignPrivateIpAddresses"} {
+		"DescribeSubnets", "DescribeTags", "DescribeVpcs", "DetachNetworkInterface", "ModifyInstanceAttribute", "ModifyNetworkInterfaceAttribute",
+		"RebootInstances", "StartInstances", "StopInstances", "TerminateInstances", "UnassignIpv6Addresses", "UnassignPrivateIpAddresses"} {
 		l.post("Action="+action+"&Version=2016-11-15&"+refusals[action], nil)
 		l.judge.mu.Lock()
 		if l.judge.seen[action+" ok"] == 0 || l.judge.seen[action+" refused"] == 0 {

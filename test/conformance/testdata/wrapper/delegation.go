@@ -1,6 +1,7 @@
 package main
 
 import (
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -65,19 +66,26 @@ func ipamDefects() map[string]func(*run) {
 }
 
 func interfaceDefects() map[string]func(*run) {
-	withoutIPAM := func(verbs ...string) func(*run) {
-		return func(r *run) {
-			if ipam, ok := r.conf["ipam"].(object); ok && ipam["type"] == "conformance-ipam" && slices.Contains(verbs, r.verb) {
-				r.configure(func(c object) { delete(c, "ipam") })
-			}
-			r.inner()
-		}
-	}
-	ns := "ip -n " + os.Getenv("CNI_CONTAINERID") + " "
+	all := delegationDefects()
+	maps.Copy(all, linkDefects())
+	maps.Copy(all, map[string]func(*run){
+		"makes-a-second":      func(r *run) { r.configure(forgetInside); r.inner() },
+		"check-counts-routes": when(func(r *run) bool { return r.verb == "CHECK" && out(inside()+"rule") != "" }, refuse(100, "routes")),
+		"check-counts-mac":    when(func(r *run) bool { return r.verb == "CHECK" && strings.Contains(string(r.stdin), "02:58:00:00:05:05") }, refuse(100, "mac")),
+		"keeps-the-trace":     func(r *run) { r.let("TRACEPARENT", ""); r.inner() },
+	})
+	return all
+}
+
+// inside begins a line of ip in the container.
+func inside() string { return "ip -n " + os.Getenv("CNI_CONTAINERID") + " " }
+
+// linkDefects are wrong about links, addresses and routes.
+func linkDefects() map[string]func(*run) {
 	return map[string]func(*run){
 		"takes-the-name": func(r *run) {
 			if r.verb == "ADD" {
-				sh(ns + "link del " + os.Getenv("CNI_IFNAME"))
+				sh(inside() + "link del " + os.Getenv("CNI_IFNAME"))
 			}
 			r.inner()
 		},
@@ -110,12 +118,27 @@ func interfaceDefects() map[string]func(*run) {
 		},
 		"sets-it-down": func(r *run) {
 			if r.inner(); r.verb == "ADD" && r.exit == 0 {
-				sh(ns + "link set " + os.Getenv("CNI_IFNAME") + " down")
+				sh(inside() + "link set " + os.Getenv("CNI_IFNAME") + " down")
 			}
 		},
 		"drops-earlier-interface": result(func(o object) {
 			o["interfaces"] = slices.DeleteFunc(o["interfaces"].([]any), func(v any) bool { return v.(object)["name"] == "earlier0" })
 		}),
+		"invents-a-route": result(func(o object) { o["routes"] = append(o["routes"].([]any), object{"dst": "203.0.113.0/24"}) }),
+	}
+}
+
+// delegationDefects call their delegate wrongly, or do not hear it.
+func delegationDefects() map[string]func(*run) {
+	withoutIPAM := func(verbs ...string) func(*run) {
+		return func(r *run) {
+			if ipam, ok := r.conf["ipam"].(object); ok && ipam["type"] == "conformance-ipam" && slices.Contains(verbs, r.verb) {
+				r.configure(func(c object) { delete(c, "ipam") })
+			}
+			r.inner()
+		}
+	}
+	return map[string]func(*run){
 		"no-delegate-del-after-failure": func(r *run) {
 			if r.verb == "ADD" && exists("/run/conformance/ADD.fails") {
 				sh("echo ADD >> /run/conformance/calls")
@@ -124,15 +147,10 @@ func interfaceDefects() map[string]func(*run) {
 			}
 			r.inner()
 		},
-		"invents-a-route":       result(func(o object) { o["routes"] = append(o["routes"].([]any), object{"dst": "203.0.113.0/24"}) }),
 		"hides-delegates-words": func(r *run) { r.inner(); r.stderr.Reset() },
-		"makes-a-second":        func(r *run) { r.configure(forgetInside); r.inner() },
-		"check-counts-routes":   when(func(r *run) bool { return r.verb == "CHECK" && out(ns+"rule") != "" }, refuse(100, "routes")),
-		"check-counts-mac":      when(func(r *run) bool { return r.verb == "CHECK" && strings.Contains(string(r.stdin), "02:58:00:00:05:05") }, refuse(100, "mac")),
 		"del-keeps-from-ipam":   withoutIPAM("DEL"),
 		"gc-keeps-from-ipam":    withoutIPAM("GC"),
 		"status-alone":          withoutIPAM("STATUS"),
-		"keeps-the-trace":       func(r *run) { r.let("TRACEPARENT", ""); r.inner() },
 		"forgives-the-delegate": fault(func(r *run) { r.forgive() }),
 	}
 }

@@ -1,0 +1,17 @@
+package fastpath
+
+import (
+	"testing"
+
+	"github.com/enichain/enichain/stages"
+	"github.com/enichain/enichain/test/manual"
+)
+
+// TestREADME decodes every example of the manual as ADD would.
+func TestREADME(t *testing.T) {
+	for _, example := range manual.Examples(t, "README.md", "json", 2) {
+		if err := (&stages.Request{Config: example}).Decode(&config{}); err != nil {
+			t.Errorf("%v\n%s", err, example)
+		}
+	}
+}
