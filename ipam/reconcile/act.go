@@ -271,13 +271,12 @@ func within[T comparable](some, others []T) bool {
 	return true
 }
 
-// rests says whether the node's last round is young enough for a call, and asks for another if it is not. What takes
-// addresses from a node must not rest on old words, nor what changes an interface's attributes, which can wait: a human may
-// have taken the interface over since.
+// rests says whether the node's last round is young enough for a call, and asks for another if it is not. Only what pods
+// wait for may rest on old words: while EC2's lists fail, a human may have taken over an interface that we are about to
+// take from, to change or to delete.
 func (n *node) rests(now Now, call Call) bool {
 	switch call.Action {
-	case Unassign, Unassign6, Detach, Bind:
-	default:
+	case Create, Attach, Assign, Assign6:
 		return true
 	}
 	if n.fresh(now) {
@@ -290,19 +289,24 @@ func (n *node) rests(now Now, call Call) bool {
 	return false
 }
 
-// fresh says whether a round of the node is young enough for what must not rest on old words.
+// fresh says whether a round of the node is young enough for what must not rest on old words. A node that has a voice was
+// heard in it.
 func (n *node) fresh(now Now) bool {
-	return n.readBegun != never && now.At < n.readBegun+LeaseTTL/2 && n.basis.Inc == n.snap.Inc
+	heard := n.snap == nil || n.gone || n.basis.Inc == n.snap.Inc
+	return n.readBegun != never && now.At < n.readBegun+LeaseTTL/2 && heard
 }
 
-// bury deletes what a node without a voice has left behind: only what was given up.
+// bury deletes what a node without a voice has left behind: only what was given up, and is still ours.
 func (c *Core) bury(now Now, n *node) {
 	if n.inflight != nil || now.At < n.retryAt {
 		return
 	}
 	for _, t := range n.sorted() {
+		if !t.retired || !t.ours(n) || t.Instance != "" || t.missing != never {
+			continue
+		}
 		call := Call{Action: Delete, ENI: t.ID, Urgency: ForTidy, NotAfter: now.At + patience}
-		if t.retired && t.Instance == "" && t.missing == never && !n.barred(now, call) && c.pass(now, n, call) {
+		if !n.barred(now, call) && c.pass(now, n, call) && n.rests(now, call) {
 			c.start(now, n, call)
 			return
 		}

@@ -272,3 +272,44 @@ func TestOrphan(t *testing.T) {
 		}
 	}
 }
+
+// TestNotDeletedOnOldWords: an interface that was given up is not deleted while EC2 lists nothing: a human may have taken it
+// over since, as one of the two.
+func TestNotDeletedOnOldWords(t *testing.T) {
+	for _, node := range []ipam.InstanceID{"i-gone", "i-1"} {
+		t.Run(string(node), func(t *testing.T) {
+			w := usual(t, dflt(nil))
+			w.addNode("i-1", "t3.medium", 0)
+			w.lead(1)
+			tags := func() map[string]string {
+				return map[string]string{TagCluster: "c", TagNode: string(node), TagSlot: "7"}
+			}
+			theirs, ours := w.cloud.newENI("subnet-a", nil, tags()), w.cloud.newENI("subnet-a", nil, tags())
+			tried := 0
+			w.fault = func(c Call) *Answer {
+				if c.Action != Delete {
+					return nil
+				}
+				tried++
+				return &Answer{Class: Throttled, Code: "RequestLimitExceeded"}
+			}
+			w.run(25 * time.Minute)
+			if tried == 0 {
+				t.Fatal("neither was given up")
+			}
+			theirs.Tags[TagNoManage], w.blind = "true", true
+			w.run(10 * time.Second) // a list as old as half a lease is as good as new
+			w.fault = nil
+			calls := len(w.calls)
+			w.run(15 * time.Minute)
+			if got := w.mutations(calls)[Delete]; got > 0 {
+				t.Errorf("%d deleted while nothing is listed", got)
+			}
+			w.blind = false
+			w.run(25 * time.Minute)
+			if w.cloud.enis[theirs.ID] == nil || w.cloud.enis[ours.ID] != nil {
+				t.Errorf("theirs is there: %t; ours: %t", w.cloud.enis[theirs.ID] != nil, w.cloud.enis[ours.ID] != nil)
+			}
+		})
+	}
+}
