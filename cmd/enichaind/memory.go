@@ -21,10 +21,10 @@ const (
 	agentGC = 50
 	// settled is from the start to the moment when what only the start needed is given back.
 	settled = 10 * time.Second
-	// heapLook is how often the heap is looked at after that, and heapGrown, in bytes, how much it has grown by when the
-	// garbage of a burst is given back: the runtime itself keeps it for minutes while nothing is allocated.
+	// heapLook is how often the heap is looked at after that, and heapGrown, in bytes, how much it has grown by when what
+	// a burst has left is given back: the runtime itself keeps it for minutes while nothing is allocated.
 	heapLook  = 30 * time.Second
-	heapGrown = 2 << 20
+	heapGrown = 1 << 20
 )
 
 // spare makes an agent's heap small, unless the environment says how large it may be.
@@ -34,25 +34,14 @@ func (d *daemon) spare() {
 	}
 }
 
-// giveBack gives the kernel what only the start needed: the free heap, and the program's own pages; and later on what bursts
-// have left of the heap. The inits of some two hundred packages touch a page here and there in most of the program, and the
-// kernel maps sixteen for each: two thirds of what is mapped then is never used again. What is, comes back from the page cache.
+// giveBack gives the kernel what only the start needed, and later on what bursts have left.
 func (d *daemon) giveBack(ctx context.Context) error {
 	select {
 	case <-ctx.Done():
 		return nil
 	case <-time.After(settled):
 	}
-	debug.FreeOSMemory()
-	text, err := os.ReadFile("/proc/self/smaps")
-	if err == nil {
-		for _, m := range programPages(text) {
-			err = errors.Join(err, unmap(m))
-		}
-	}
-	if err != nil {
-		d.log.Debug("the program's pages stay", "error", err)
-	}
+	d.giveBackNow()
 	tick := time.NewTicker(heapLook)
 	defer tick.Stop()
 	for last := heap(); ; {
@@ -63,11 +52,27 @@ func (d *daemon) giveBack(ctx context.Context) error {
 		}
 		now := heap()
 		if now > last+heapGrown {
-			debug.FreeOSMemory()
+			d.giveBackNow()
 			now = heap()
 			last = now
 		}
 		last = min(last, now)
+	}
+}
+
+// giveBackNow gives back the free heap and the program's own pages. The inits of some two hundred packages touch a page here
+// and there in most of the program, and the kernel maps sixteen for each: two thirds of what is mapped then is never used
+// again. What is, comes back from the page cache.
+func (d *daemon) giveBackNow() {
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/smaps")
+	if err == nil {
+		for _, m := range programPages(text) {
+			err = errors.Join(err, unmap(m))
+		}
+	}
+	if err != nil {
+		d.log.Debug("the program's pages stay", "error", err)
 	}
 }
 
