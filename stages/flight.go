@@ -52,14 +52,13 @@ func (c *call) recordTo(f *os.File, token Token) {
 	}
 	c.recorded = true
 	r := c.request
-	var w written
-	w.flight(Flight{
+	line, _ := flightTable(&Flight{
 		T: c.began.UTC().Format("2006-01-02T15:04:05.000000Z"), Stage: c.name, Command: r.Command,
 		Network: r.Network, Container: r.Container, IfName: r.IfName, Pod: r.Pod.String(),
 		Took: c.Now().Sub(c.began).Microseconds(), Lock: r.Waited.Lock.Microseconds(), Wait: r.Waited.Pool.Microseconds(),
 		Token: token, Trace: traceID(c.Getenv("TRACEPARENT")),
-	})
-	_, _ = f.Write(append(w.text, '\n')) // a full disk costs the record, not the pod
+	}).Write()
+	_, _ = f.Write(append(line, '\n')) // a full disk costs the record, not the pod
 }
 
 // traceID is the second field of version-traceid-parentid-flags.

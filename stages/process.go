@@ -101,9 +101,8 @@ type call struct {
 }
 
 func (c *call) version() int {
-	w := &written{}
-	w.version(askedVersion(c.Stdin), c.stage.Contract())
-	if _, err := c.Stdout.Write(append(w.text, '\n')); err != nil {
+	text, _ := versionTable(askedVersion(c.Stdin), c.stage.Contract()).Write()
+	if _, err := c.Stdout.Write(append(text, '\n')); err != nil {
 		fmt.Fprintf(c.Stderr, "%s: cannot write the answer to VERSION: %v\n", c.name, err)
 		return 1
 	}

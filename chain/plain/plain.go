@@ -10,6 +10,7 @@ import (
 	"bytes"
 	"encoding"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strconv"
 )
@@ -194,6 +195,38 @@ func Objects[T any](m *Members, name string, v *[]T, out bool, table func(*T, *M
 	List(m, name, v, out, func(m *Members, v *T) {
 		m.object(func(m *Members) { table(v, m) })
 	})
+}
+
+// Map is a map by texts, written in their order; nil is null.
+func Map[T any](m *Members, name string, v *map[string]T, out bool, value func(*Members, *T)) {
+	if !m.key(name, out) || m.null(*v == nil) {
+		return
+	}
+	if m.reading {
+		*v = map[string]T{}
+	}
+	names := slices.Sorted(maps.Keys(*v))
+	outer := m.place
+	m.place = place{}
+	m.mark('{')
+	for i := 0; i < len(names) || m.reading && len(m.text) > 0 && m.text[0] != '}'; i++ {
+		m.next()
+		var name string
+		if !m.reading {
+			name = names[i]
+		}
+		StringOf(m, &name)
+		m.mark(':')
+		item, twice := (*v)[name]
+		if m.reading && twice {
+			m.odd()
+			return
+		}
+		value(m, &item)
+		(*v)[name] = item
+	}
+	m.mark('}')
+	m.place = outer
 }
 
 // String is a text, and StringOf one by itself.

@@ -44,3 +44,49 @@ func TestSplitUsual(t *testing.T) {
 		t.Errorf("Split(%s) = %q, %t", text, members, ok)
 	}
 }
+
+// What is quoted is what encoding/json quotes.
+func FuzzQuote(f *testing.F) {
+	for _, s := range []string{"", "eth0", `"\`, "<a&b>", "\x00\x1f\x7f", "ü\u2028\u2029", "\xff\xc3", "~ !'"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want, err := json.Marshal(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := plain.Quote(nil, s); string(got) != string(want) {
+			t.Errorf("wrote\n%s, encoding/json\n%s", got, want)
+		}
+	})
+}
+
+// A map that is read is what encoding/json reads, and it is written as encoding/json writes it.
+func FuzzMap(f *testing.F) {
+	type record struct {
+		M map[string]int `json:"m"`
+	}
+	table := func(r *record) plain.Table {
+		return func(m *plain.Members) { plain.Map(m, "m", &r.M, false, plain.NumberOf) }
+	}
+	for _, text := range []string{`{"m":null}`, `{"m":{}}`, `{"m":{"a":1,"b":-2}}`, `{"m":{"b":1,"a":2}}`, `{"m":{"a":1,"a":2}}`, `{"m":{"a":1,}}`, `{"m":{,}}`,
+		`{"m":{"\u00fc":1}}`, `{"m":{"a" :1}}`, `{"m":{"a"}}`, `{"m":{"a":{}}}`} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var got, want record
+		if !table(&got).Read(text) {
+			return
+		}
+		if err := json.Unmarshal(text, &want); err != nil {
+			t.Fatalf("%s was read; encoding/json: %v", text, err)
+		}
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s: read %+v, encoding/json %+v", text, got, want)
+		}
+		wrote, ok := table(&got).Write()
+		if again, err := json.Marshal(want); err != nil || !ok || string(wrote) != string(again) {
+			t.Fatalf("wrote %s, encoding/json %s (%v)", wrote, again, err)
+		}
+	})
+}
