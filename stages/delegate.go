@@ -30,8 +30,10 @@ const undoLimit = 10 * time.Second
 //
 // Our own, because libcni's pkg/invoke links a tracing library that doubles a stage's size (2026-11).
 func Delegate(ctx context.Context, r *Request, plugin string, config []byte, command string) (*Result, error) {
-	if s, ok := r.fused.stage(plugin); ok {
-		return r.fused.delegate(ctx, s, config, command)
+	if r.fused != nil {
+		if s, ok := r.fused.stage(plugin); ok {
+			return r.fused.delegate(ctx, s, config, command)
+		}
 	}
 	path, err := findPlugin(plugin, r.Path)
 	if err != nil {

@@ -256,11 +256,8 @@ func (x *fusedRun) supplied(on map[string]bool) json.RawMessage {
 	return text
 }
 
-// stage finds a stage for a delegation; there is none outside a fused chain.
+// stage finds a stage of the process.
 func (x *fusedRun) stage(name string) (Named, bool) {
-	if x == nil {
-		return Named{}, false
-	}
 	i := slices.IndexFunc(x.fused.stages, func(s Named) bool { return s.Type == name })
 	if i < 0 {
 		return Named{}, false

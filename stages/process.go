@@ -78,7 +78,7 @@ func Run(ctx context.Context, p Process, name string, s Stage) (exit int) {
 		return c.version()
 	}
 	if err := c.prepare(); err != nil {
-		if f, ok := s.(Fused); ok {
+		if f, ok := s.(fused); ok {
 			c.name = f.asked(c.request, name)
 		}
 		return c.fail(err)
@@ -99,6 +99,17 @@ type call struct {
 	request  *Request
 	recorded bool
 }
+
+// fused is Fused and fusedRow fusedRun, by what a single stage's process asks of them: it has none of their code in it.
+type (
+	fused interface {
+		asked(r *Request, otherwise string) string
+	}
+	fusedRow interface {
+		stage(name string) (Named, bool)
+		delegate(ctx context.Context, s Named, config []byte, command string) (*Result, error)
+	}
+)
 
 func (c *call) version() int {
 	text, _ := versionTable(askedVersion(c.Stdin), c.stage.Contract()).Write()
@@ -194,7 +205,7 @@ func (c *call) admit(notes []string) *Error {
 
 // declared is the stage's contract. A fused one needs nothing by itself, and its stages are asked one by one.
 func (c *call) declared() contract.Contract {
-	if _, ok := c.stage.(Fused); ok {
+	if _, ok := c.stage.(fused); ok {
 		return contract.Contract{Previous: contract.Uses}
 	}
 	return c.stage.Contract()
@@ -235,8 +246,8 @@ func (c *call) dispatch(ctx context.Context) (out []byte, err error) {
 	case cmdGC:
 		return nil, c.stage.GC(ctx, c.request)
 	}
-	if f, ok := c.stage.(Fused); ok {
-		return nil, f.Status(ctx, c.request)
+	if _, ok := c.stage.(fused); ok {
+		return nil, c.stage.Status(ctx, c.request) // each of its stages has its second
 	}
 	return nil, c.status(ctx)
 }

@@ -84,7 +84,7 @@ type Request struct {
 	delegates bool                       // the stage's contract says so: "ipam" is a known key
 	stderr    io.Writer                  // where a delegate's standard error goes; nil: nowhere
 	call      *call                      // that this request is of; nil where a test or a tool made it
-	fused     *fusedRun                  // that the stage is one of; nil: a process of its own
+	fused     fusedRow                   // that the stage is one of; nil: a process of its own
 }
 
 // Stale says whether a GC may remove what belongs to an attachment: never without a list from the runtime, nor what is

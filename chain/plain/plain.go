@@ -205,7 +205,18 @@ func Map[T any](m *Members, name string, v *map[string]T, out bool, value func(*
 	if m.reading {
 		*v = map[string]T{}
 	}
-	names := slices.Sorted(maps.Keys(*v))
+	m.entries(slices.Sorted(maps.Keys(*v)), func(name string) {
+		item, there := (*v)[name]
+		if m.reading && there {
+			m.odd() // it is there twice
+		}
+		value(m, &item)
+		(*v)[name] = item
+	})
+}
+
+// entries are those of a map; writing, they have these names.
+func (m *Members) entries(names []string, entry func(name string)) {
 	outer := m.place
 	m.place = place{}
 	m.mark('{')
@@ -217,13 +228,7 @@ func Map[T any](m *Members, name string, v *map[string]T, out bool, value func(*
 		}
 		StringOf(m, &name)
 		m.mark(':')
-		item, twice := (*v)[name]
-		if m.reading && twice {
-			m.odd()
-			return
-		}
-		value(m, &item)
-		(*v)[name] = item
+		entry(name)
 	}
 	m.mark('}')
 	m.place = outer

@@ -48,7 +48,7 @@ func (c *Conn) news(fd, index int, wait time.Duration) error {
 		return err
 	}
 	for {
-		n, _, err := unix.Recvfrom(fd, c.receive, 0)
+		n, err := unix.Read(fd, c.receive)
 		if err == unix.EINTR {
 			continue
 		}
