@@ -51,6 +51,9 @@ func NewMap(name string, key, value, entries uint32) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
+// loadTries is how often a program is handed over while signals come in between.
+const loadTries = 30
+
 // licence lets a program call those functions of the kernel that only GPL-compatible programs may call: what this module
 // loads may be had under either.
 const licence = "Dual BSD/GPL"
@@ -87,7 +90,14 @@ func load(name string, code, log []byte) (int, error) {
 		a.point(32, &pin, log)
 	}
 	copy(a[48:48+MaxName], name)
-	return a.call(unix.BPF_PROG_LOAD)
+	// A signal that comes while the program is proved ends the call with EAGAIN (Linux 4.20 and later), and Go's runtime
+	// sends signals to itself: they preempt goroutines. A proof takes less than a millisecond, and they come 10 apart.
+	for try := 1; ; try++ {
+		fd, err := a.call(unix.BPF_PROG_LOAD)
+		if err != unix.EAGAIN || try == loadTries {
+			return fd, err
+		}
+	}
 }
 
 // Open opens a program by its number; os.ErrNotExist where it is gone.

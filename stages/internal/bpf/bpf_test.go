@@ -5,12 +5,16 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/enichain/enichain/stages/internal/bpf"
+	"github.com/enichain/enichain/test/need"
 )
 
 // TestAssembly compares with what bpftool(8) says of these instructions ("bpftool prog dump xlated opcodes").
@@ -146,4 +150,44 @@ func TestKernelTypes(t *testing.T) {
 	if got, err := types.Offset("iphdr", "daddr"); err != nil || got != 16 {
 		t.Errorf("iphdr.daddr is at %d, %v, want 16", got, err)
 	}
+}
+
+// TestLoadBetweenSignals: a program is loaded although signals come while the kernel proves it, as those that Go's runtime
+// sends to itself do.
+func TestLoadBetweenSignals(t *testing.T) {
+	need.MachinesRoot(t, "for programs in the kernel are for nobody else")
+	a := &bpf.Assembly{}
+	for range 2000 { // the longer it is, the longer the proof
+		a.DoImm(bpf.Set, bpf.R0, 1)
+	}
+	a.Exit()
+	code, err := a.Code()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	loader, stop, stopped := unix.Gettid(), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = unix.Tgkill(os.Getpid(), loader, unix.SIGURG)
+				time.Sleep(200 * time.Microsecond) // the signals' own pace: what Go sends comes 10 ms apart
+			}
+		}
+	}()
+	for range 300 {
+		program, err := bpf.Load("between", code)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		program.Close()
+	}
+	close(stop)
+	<-stopped
 }
