@@ -205,11 +205,12 @@ func (w *wire) assure(ctx context.Context) error {
 	if err != nil || lacks == "" {
 		return err
 	}
-	if _, err := Repair(ctx, nil); err != nil {
-		return stages.Errorf(stages.ENINotReady, "cannot rebuild the routes of %s for %s: %w", w.eni.Name, w.r.Attachment, err)
-	}
+	_, broken := Repair(ctx, nil) // of another network interface, maybe
 	if lacks, err = w.lacks(); err != nil || lacks == "" {
 		return err
+	}
+	if broken != nil {
+		return stages.Errorf(stages.ENINotReady, "cannot rebuild the routes of %s for %s: %w", w.eni.Name, w.r.Attachment, broken)
 	}
 	return stages.Errorf(stages.ENINotReady, "%s for %s: %s", w.eni.Name, w.r.Attachment, lacks)
 }

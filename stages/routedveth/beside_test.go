@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/enichain/enichain/stages/internal/linktest"
 	"github.com/enichain/enichain/stages/routedveth"
 )
 
@@ -85,4 +86,23 @@ func TestRepairBesidePrepare(t *testing.T) {
 			same(n.t, "rules", before, n.Rules("-4"))
 		})
 	})
+}
+
+// TestRepairBesideALostNote: an ADD mends what its own network interface lacks, whatever others have lost; and says which
+// note is missing where it is its own.
+func TestRepairBesideALostNote(t *testing.T) {
+	n := newNode(t, `
+		ip link add eth2 address 0a:00:00:00:00:30 type veth peer name vpc2 netns VPC`)
+	n.prepare(routedveth.ENI{N: 0, MAC: mac0})
+	n.prepare(eni1)
+	n.prepare(routedveth.ENI{N: 2, MAC: "0a:00:00:00:00:30", Primary: netip.MustParseAddr("10.0.2.30"), Gateway: netip.MustParseAddr("10.0.2.1")})
+	n.Script("ip rule flush; ip link set eth2 alias mine")
+	n.add(request(t, "c1", linktest.New(t), onENI("eth1", mac1, "10.0.1.21")))
+	if rules := n.Rules("-4"); !strings.Contains(rules, "1500: from all fwmark 0x1/0x7f lookup 1001") {
+		t.Errorf("eth1's rule was not put back:\n%s", rules)
+	}
+	_, err := n.tryAdd(request(t, "c2", linktest.New(t), onENI("eth2", "0a:00:00:00:00:30", "10.0.2.21")))
+	if want := `link eth2 has lost the note (alias "mine")`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
 }

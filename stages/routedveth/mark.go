@@ -16,15 +16,16 @@ const markPatience = time.Second
 // marked is a network interface's link once it has its group. One that lost it and has its note gets it back; one that
 // has neither came a moment ago, and is marked by the agent.
 func (w *wire) marked(ctx context.Context, l link.Link) (link.Link, error) {
+	var broken error
 	if _, noted := notedENI(l.Alias); noted {
-		if _, err := Repair(ctx, nil); err != nil {
-			return l, stages.Errorf(stages.ENINotReady, "cannot rebuild %s for %s: %w", l.Name, w.r.Attachment, err)
-		}
+		_, broken = Repair(ctx, nil) // of another network interface, maybe
 	}
 	now, err := w.host.AwaitLink(l.Index, markPatience, hasMark)
 	switch {
 	case err != nil:
 		return l, stages.Errorf(stages.ENINotReady, "%s for %s: %w; the runtime tries again", l.Name, w.r.Attachment, err)
+	case !hasMark(now) && broken != nil:
+		return l, stages.Errorf(stages.ENINotReady, "cannot rebuild %s for %s: %w", l.Name, w.r.Attachment, broken)
 	case !hasMark(now):
 		return l, stages.Errorf(stages.ENINotReady, "%s (%s) for %s: its link is there and not prepared (group %d, want %d to %d); "+
 			"enichaind prepares it: is it running?", l.Name, l.MAC, w.r.Attachment, now.Group,

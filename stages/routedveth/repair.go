@@ -46,13 +46,12 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 	if err != nil {
 		return nil, err
 	}
-	listed := len(enis) > 0
+	listed, lost := len(enis) > 0, error(nil)
 	if !listed {
-		if enis, err = knownENIs(links); err != nil {
-			return nil, err
-		}
+		enis, lost = knownENIs(links)
 	}
 	repaired, errs := repairKernelRules(c)
+	errs = errors.Join(lost, errs)
 	for _, e := range enis {
 		if err := e.validate(); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("cannot repair network interface %d (%s): %w", e.N, e.MAC, err))
@@ -93,15 +92,14 @@ func repairOnce(ctx context.Context, c *link.Conn, enis []ENI) (repaired []strin
 }
 
 // knownENIs reads the network interfaces from the links that Prepare has marked. A link that lost its group is known by
-// its note, unless another has that number.
-func knownENIs(links []link.Link) ([]ENI, error) {
+// its note, unless another has that number. One that lost its note is an error, and the others are known all the same.
+func knownENIs(links []link.Link) (enis []ENI, err error) {
 	marked := map[int]bool{}
 	for _, l := range links {
 		if n, ok := numbers.GroupENI(l.Group); ok {
 			marked[n] = true
 		}
 	}
-	var enis []ENI
 	for _, l := range links {
 		n, ok := numbers.GroupENI(l.Group)
 		if !ok {
@@ -112,8 +110,9 @@ func knownENIs(links []link.Link) ([]ENI, error) {
 		}
 		e, ok := readENIAlias(n, l.Alias)
 		if !ok && n > 0 {
-			return nil, fmt.Errorf("cannot rebuild %s: link %s has lost the note (alias %q) that named its addresses",
-				name(n), l.Name, l.Alias)
+			err = errors.Join(err, fmt.Errorf("cannot rebuild %s: link %s has lost the note (alias %q) that named its addresses",
+				name(n), l.Name, l.Alias))
+			continue
 		}
 		e.N, e.MAC = n, l.MAC.String()
 		if !l.Permanent.IsZero() {
@@ -122,7 +121,7 @@ func knownENIs(links []link.Link) ([]ENI, error) {
 		enis = append(enis, e)
 	}
 	slices.SortFunc(enis, func(a, b ENI) int { return a.N - b.N })
-	return enis, nil
+	return enis, err
 }
 
 // byNow is a network interface that was read from its link a moment ago as the link has it now; the agent may have
