@@ -83,20 +83,10 @@ func (x *fusing) run(ctx context.Context, path string) error {
 		return &failure{code: exitWrong, err: fmt.Errorf("the list has %s; nothing was written", plural(n, "error")),
 			do: "take it all the same:  --force"}
 	}
-	a := fusedList{List: string(done.Text), Groups: listed(done.Groups), Alone: listed(done.Alone), Problems: listed(problems)}
-	if x.write {
-		if err := replace(path, done.Text); err != nil {
-			return blind(err, "")
-		}
-		a.Written = path
-	}
-	if x.format == "json" {
-		return x.json(a)
-	}
-	if !x.write {
-		x.printf("%s", done.Text)
-	}
-	return nil
+	return x.deliver(path, done.Text, x.write, func(written string) any {
+		return fusedList{List: string(done.Text), Groups: listed(done.Groups), Alone: listed(done.Alone),
+			Problems: listed(problems), Written: written}
+	})
 }
 
 // said tells people, on standard error, what was done.

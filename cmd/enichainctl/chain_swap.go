@@ -161,19 +161,26 @@ func (x *swapping) changes(before, after *chain.List, done chain.Swapped, proble
 }
 
 func (x *swapping) answer(path string, done chain.Swapped, problems []chain.Problem) error {
-	a := swapped{List: string(done.Text), Carried: listed(done.Carried), Dropped: listed(done.Dropped),
-		Problems: listed(problems)}
-	if x.write {
-		if err := replace(path, done.Text); err != nil {
+	return x.deliver(path, done.Text, x.write, func(written string) any {
+		return swapped{List: string(done.Text), Carried: listed(done.Carried), Dropped: listed(done.Dropped),
+			Problems: listed(problems), Written: written}
+	})
+}
+
+// deliver puts a new list in the old one's place, or on standard output; answer is what JSON says of it.
+func (x *app) deliver(path string, text []byte, write bool, answer func(written string) any) error {
+	written := ""
+	if write {
+		if err := replace(path, text); err != nil {
 			return blind(err, "")
 		}
-		a.Written = path
+		written = path
 	}
 	if x.format == "json" {
-		return x.json(a)
+		return x.json(answer(written))
 	}
-	if !x.write {
-		x.printf("%s", done.Text)
+	if !write {
+		x.printf("%s", text)
 	}
 	return nil
 }
