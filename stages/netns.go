@@ -12,7 +12,7 @@ import (
 // the container can be in it. CNI_NETNS_OVERRIDE=1 or TRUE allows our own, as libcni's skeleton does. A stage that does
 // not enter the container takes any file there is: people run an IPAM plugin by hand with CNI_NETNS=/dev/null.
 func checkNetns(r *Request, enters bool, override string) (note string, fault *Error) {
-	if r.Netns == "" || !perAttachment(r.Command) {
+	if r.Netns == "" || !perAttachment(r.Command) || r.foreignNetns {
 		return "", nil
 	}
 	id, err := netnsID(r.Netns)
@@ -29,11 +29,12 @@ func checkNetns(r *Request, enters bool, override string) (note string, fault *E
 	if override == "1" || strings.EqualFold(override, "true") {
 		return "", nil
 	}
-	own, err := netnsID("/proc/thread-self/ns/net")
-	if err != nil {
+	var st unix.Stat_t
+	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
 		return "", Errorf(Kernel, "cannot read our own network namespace: %w", err)
 	}
-	if id != own {
+	if own := (nsID{uint64(st.Dev), st.Ino}); id != own {
+		r.foreignNetns = true
 		return "", nil
 	}
 	if r.Command == cmdDel {

@@ -268,7 +268,7 @@ func (c *call) add(ctx context.Context) ([]byte, error) {
 // undo takes back an ADD whose result nobody has.
 func (c *call) undo(ctx context.Context) error {
 	del := *c.request
-	del.Command = cmdDel
+	del.Command, del.foreignNetns = cmdDel, false // it may be gone since
 	return c.stage.Del(ctx, &del)
 }
 

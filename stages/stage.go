@@ -80,11 +80,12 @@ type Request struct {
 	// Waited is for the stage to add to: time spent waiting for other processes, for the flight record.
 	Waited Waits
 
-	members   map[string]json.RawMessage // Config taken apart
-	delegates bool                       // the stage's contract says so: "ipam" is a known key
-	stderr    io.Writer                  // where a delegate's standard error goes; nil: nowhere
-	call      *call                      // that this request is of; nil where a test or a tool made it
-	fused     fusedRow                   // that the stage is one of; nil: a process of its own
+	members      map[string]json.RawMessage // Config taken apart
+	delegates    bool                       // the stage's contract says so: "ipam" is a known key
+	foreignNetns bool                       // Netns was looked at and is not our own: the stages of a fused one need not look again
+	stderr       io.Writer                  // where a delegate's standard error goes; nil: nowhere
+	call         *call                      // that this request is of; nil where a test or a tool made it
+	fused        fusedRow                   // that the stage is one of; nil: a process of its own
 }
 
 // Stale says whether a GC may remove what belongs to an attachment: never without a list from the runtime, nor what is
