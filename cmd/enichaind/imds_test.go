@@ -171,7 +171,7 @@ func TestFromReconcilerToIMDS(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := store.ReadClock()
-	file, err := store.Create(t.Context(), n.config.Pool.File, store.Options{Boot: boot, NoSync: true}, now,
+	file, err := store.Create(t.Context(), n.config.Pool.File, store.Options{Boot: boot}, now,
 		store.Identity{Instance: n.id, Boot: boot, Inc: "1234567890abcdef"}, store.Past{})
 	if err != nil {
 		t.Fatal(err)

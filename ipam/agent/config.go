@@ -25,7 +25,7 @@ type Config struct {
 	Boot     string // this kernel's boot id: store.BootID
 
 	PoolFile   string        // default store.DefaultPath
-	Store      store.Options // NoSync, LockWait, Locker; Boot and Command are filled in
+	Store      store.Options // LockWait, Locker; Boot and Command are filled in
 	LedgerFile string        // default DefaultLedger
 	AliveFile  string        // default agent.lock beside the pool file
 	CacheDir   string        // the runtime's cached results; default DefaultCache

@@ -45,7 +45,7 @@ func newNode(t *testing.T, seed uint64) *node {
 	incs := 0
 	n.config = Config{Instance: testInstance, Type: "m5.large", MaxPods: 29, Boot: "boot-1",
 		PoolFile: filepath.Join(dir, "run", "pool.db"), LedgerFile: filepath.Join(dir, "var", "ledger"),
-		CacheDir: filepath.Join(dir, "results"), Store: store.Options{NoSync: true},
+		CacheDir: filepath.Join(dir, "results"), Store: store.Options{},
 		Bus: n.bus, Kernel: n.kernel, Clock: func() Now { return n.now },
 		NewInc: func() ipam.Inc { incs++; return ipam.Inc(fmt.Sprintf("inc-%d", incs)) },
 		Random: rand.New(rand.NewPCG(seed, 0)), Log: slog.New(slog.DiscardHandler)}

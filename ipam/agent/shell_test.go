@@ -128,7 +128,7 @@ func newBubble(t *testing.T) *bubble {
 	b.kernel.links = []Link{{Name: "eth0", Index: 2, MAC: eni(0, 0).MAC, Up: true}}
 	b.config = Config{Instance: testInstance, Type: "m5.large", MaxPods: 29, Boot: "boot-1",
 		PoolFile: filepath.Join(dir, "run", "pool.db"), LedgerFile: filepath.Join(dir, "ledger"), CacheDir: dir,
-		Store: store.Options{NoSync: true, Locker: make(oneLock, 1)}, Bus: b.bus, Kernel: b.kernel,
+		Store: store.Options{Locker: make(oneLock, 1)}, Bus: b.bus, Kernel: b.kernel,
 		Watch:       func(context.Context, func(Wake)) error { return nil },
 		WatchFolder: func(_ context.Context, _ string, f func(string)) error { b.bell = f; return nil },
 		Clock: func() Now {
@@ -328,7 +328,7 @@ func TestShellMakesTheFileAnew(t *testing.T) {
 func TestShellRefusesANewerSchema(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "pool.db")
-	st, err := store.Create(t.Context(), path, store.Options{NoSync: true}, store.Now{}, store.Identity{Instance: testInstance, Boot: "b", Inc: "x"}, store.Past{})
+	st, err := store.Create(t.Context(), path, store.Options{}, store.Now{}, store.Identity{Instance: testInstance, Boot: "b", Inc: "x"}, store.Past{})
 	check(t, err)
 	check(t, replaceSchema(t, path))
 	before, err := os.ReadFile(path)

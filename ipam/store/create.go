@@ -77,7 +77,7 @@ func (s *Store) build(path string, now Now, id Identity, past Past) (*Meta, erro
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	db, err := bbolt.Open(path, 0o644, &bbolt.Options{Timeout: time.Second, NoSync: s.opts.NoSync, NoStatistics: true})
+	db, err := bbolt.Open(path, 0o644, &bbolt.Options{Timeout: time.Second, NoSync: true, NoStatistics: true})
 	if err != nil {
 		return nil, err
 	}

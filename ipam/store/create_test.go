@@ -10,7 +10,7 @@ import (
 )
 
 func TestRebuilt(t *testing.T) {
-	o := store.Options{Boot: storetest.Boot, NoSync: true}
+	o := store.Options{Boot: storetest.Boot}
 	p := storetest.New(t)
 	id := store.Identity{Instance: storetest.Instance, Boot: storetest.Boot, Inc: "second"}
 	lease := store.Lease{Attachment: storetest.Request("live").Attachment, Addresses: []netip.Addr{netip.MustParseAddr("10.110.10.10")}}
@@ -39,7 +39,7 @@ func TestRebuilt(t *testing.T) {
 
 // TestRebuiltHeldWithoutInterface: an address can be held before any supply said on which interface it is.
 func TestRebuiltHeldWithoutInterface(t *testing.T) {
-	o := store.Options{Boot: storetest.Boot, NoSync: true}
+	o := store.Options{Boot: storetest.Boot}
 	p := storetest.New(t)
 	id := store.Identity{Instance: storetest.Instance, Boot: storetest.Boot, Inc: "second"}
 	if err := store.MoveAside(t.Context(), p.Path(), o); err != nil {

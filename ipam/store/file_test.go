@@ -249,7 +249,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		{"empty", func(t *testing.T) string { return edit(t, func([]byte) []byte { return nil }) }, &notReady, "the file is empty"},
 		{"folder", func(t *testing.T) string { return t.TempDir() }, &damaged, "it is no regular file"},
 		{"another boot's", func(t *testing.T) string {
-			p := storetest.At(t, filepath.Join(t.TempDir(), "pool.db"), store.Options{Boot: "other", NoSync: true}, store.Now{Boot: 1})
+			p := storetest.At(t, filepath.Join(t.TempDir(), "pool.db"), store.Options{Boot: "other"}, store.Now{Boot: 1})
 			return p.Path()
 		}, &notReady, "the file is of another boot"},
 		{"another schema's", func(t *testing.T) string { return put(t, "schema", "7") }, &schema, "it has schema 7, this program reads 1 to 2"},
@@ -274,7 +274,7 @@ func TestFilesThatAreRefused(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			path := tt.path(t)
 			for _, write := range []bool{false, true} {
-				s := store.New(path, store.Options{Boot: storetest.Boot, NoSync: true})
+				s := store.New(path, store.Options{Boot: storetest.Boot})
 				run := s.View
 				if write {
 					run = s.Update

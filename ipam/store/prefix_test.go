@@ -104,7 +104,7 @@ func TestBridge(t *testing.T) {
 		return nil
 	})
 
-	o := store.Options{Boot: storetest.Boot, NoSync: true}
+	o := store.Options{Boot: storetest.Boot}
 	if err := store.MoveAside(t.Context(), p.Path(), o); err != nil {
 		t.Fatal(err)
 	}

@@ -48,7 +48,6 @@ type Locker interface {
 type Options struct {
 	Boot     string        // this kernel's boot id; a file of another boot is refused. "" = not looked at
 	LockWait time.Duration // in all; 0 = DefaultLockWait for one holder, ten of it for a queue of them
-	NoSync   bool          // a power cut may lose the last commits; there are no pods then either
 	Command  string        // who we are, written into the lock file for others to read; "" = the program's name
 	Locker   Locker        // nil = a lock between processes beside the file; else the caller's own
 	// Keep leaves the file open between transactions until Close: for a simulation, where nobody else uses it.

@@ -261,7 +261,7 @@ func (c *Counts) count(a *Address, d int) {
 	}
 }
 
-// errUnchanged ends a transaction that wrote nothing without a commit: no bell, no sync.
+// errUnchanged ends a transaction that wrote nothing without a commit, and without the bell.
 var errUnchanged = errors.New("nothing has changed")
 
 // flush writes what was kept in memory.

@@ -32,7 +32,7 @@ type node struct {
 func newNode(t *testing.T, enis ...ipam.SuppliedENI) *node {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "pool.db")
-	p := storetest.At(t, path, store.Options{Boot: storetest.Boot, NoSync: true}, store.ReadClock())
+	p := storetest.At(t, path, store.Options{Boot: storetest.Boot}, store.ReadClock())
 	p.Supply.Pools[0].Cooldown = time.Millisecond
 	p.Give(enis...)
 	return &node{Pool: p, stage: eniipam.Stage{Boot: storetest.Boot, InUse: func(netip.Addr) bool { return false }}}

@@ -26,7 +26,7 @@ func TestUnderPTP(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := storetest.At(t, filepath.Join(dir, "pool.db"), store.Options{Boot: boot, NoSync: true}, store.ReadClock())
+	p := storetest.At(t, filepath.Join(dir, "pool.db"), store.Options{Boot: boot}, store.ReadClock())
 	p.Give(storetest.ENI(0, 3))
 	node, pods := linktest.New(t), []*linktest.NS{linktest.New(t), linktest.New(t)}
 	conf := `{"cniVersion":"1.0.0","name":"ptp","type":"ptp","ipam":{"type":"eni-ipam","poolFile":"` + p.Path() + `"}}`

@@ -13,7 +13,7 @@ import (
 )
 
 func (n *node) storeOptions() store.Options {
-	o := store.Options{Boot: n.boot, NoSync: true, Locker: alone{}, Keep: n.f.keep, Audit: n.pool.glance}
+	o := store.Options{Boot: n.boot, Locker: alone{}, Keep: n.f.keep, Audit: n.pool.glance}
 	if n.f.checking {
 		o.Audit = n.pool.audit
 	}

@@ -30,7 +30,7 @@ type Pool struct {
 // New makes a pool file of this test with the interfaces supplied and their links ready.
 func New(t testing.TB, enis ...ipam.SuppliedENI) *Pool {
 	t.Helper()
-	return At(t, filepath.Join(t.TempDir(), "pool.db"), store.Options{Boot: Boot, NoSync: true},
+	return At(t, filepath.Join(t.TempDir(), "pool.db"), store.Options{Boot: Boot},
 		store.Now{Boot: ipam.Instant(time.Hour), Wall: time.Date(2026, 11, 20, 14, 0, 0, 0, time.UTC)}, enis...)
 }
 

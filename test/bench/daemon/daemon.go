@@ -22,9 +22,9 @@ file, which the kernel may take back at any time and has only once for all daemo
 the process in nanoseconds, threads that ended included; wake-ups are the voluntary switches of all its threads. Then pods come
 together on one node whose pool has no address left, so that each has to wait for EC2: what eni-ipam wrote down as its wait is
 the time from demand to address. Snapshots and events are those that the agent says it published. A pool-file operation is a
-transaction from opening the file to closing it, a lease and then its release, with fsync; beside it a plain file of 4 KiB,
-written, synced and renamed, as the least that would survive a crash. The pool file lies in memory (/run), where fsync costs
-next to nothing; on a disk it is for comparison.`
+transaction from opening the file to closing it, a lease and then its release, without fsync: the file dies with the boot, as the
+leases do. Beside it a plain file of 4 KiB, written, synced and renamed, as the least that would survive a power cut. The pool file
+lies in memory (/run); on a disk it is for comparison.`
 
 // Limits of issue 5 and docs/design.md.
 const (

@@ -66,7 +66,7 @@ func newPool(ctx context.Context, path string, leases int) (*pool, error) {
 	p := &pool{now: store.Now{Boot: ipam.Instant(time.Hour), Wall: time.Now()}}
 	id := store.Identity{Instance: "i-0a1b2c3d", Boot: boot, Inc: "00c0ffee00c0ffee", Type: "p5.48xlarge", MaxPods: 737}
 	var err error
-	if p.Store, err = store.Create(ctx, path, store.Options{Boot: boot, NoSync: true}, p.now, id, store.Past{}); err != nil {
+	if p.Store, err = store.Create(ctx, path, store.Options{Boot: boot}, p.now, id, store.Past{}); err != nil {
 		return nil, err
 	}
 	if err := p.Update(ctx, p.supply); err != nil {
